@@ -1,0 +1,85 @@
+# Answerdesk: the verbs. `make help` lists them; each does its own set-up in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# torch is not part of the product's default install. Where it is wanted (tests, benchmarks, other
+# embedders) the CPU build is named explicitly: the plain name is a CUDA build of gigabytes on Linux.
+TORCH_VERSION := 2.13.0
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format torch benchmark screenshots lock system-packages clean
+
+help: ## List the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+run: $(VENV)/.installed ## Install, prepare a sample knowledge base and start everything
+	@$(BIN)/answerdesk run --sample
+
+test: $(VENV)/.installed-test system-packages ## Run the test suite, with real parts
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-test ## Lint, types, import directions, documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/docs
+
+format: $(VENV)/.installed-test ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+torch: $(VENV)/.installed-torch ## Add torch (CPU build without a GPU) and sentence-transformers to .venv
+
+benchmark: $(VENV)/.installed-test ## How to print the figures of docs/scorecard.md
+	@sed -n '/^## Commands/,/^## /p' docs/scorecard.md
+
+lock: ## Resolve the dependencies anew into the lock files (needs uv)
+	uv pip compile pyproject.toml --universal --generate-hashes --upgrade --quiet \
+		--custom-compile-command "make lock" -o requirements.lock
+	uv pip compile pyproject.toml --extra dev --extra postgres --universal --generate-hashes --quiet \
+		--constraint requirements.lock --custom-compile-command "make lock" -o requirements-dev.lock
+	echo "torch==$(TORCH_VERSION)+cpu" | uv pip compile pyproject.toml --extra torch --generate-hashes --quiet \
+		--python-platform linux --python-version 3.11 --constraint requirements.lock --constraint - \
+		--no-emit-package torch --no-emit-find-links --custom-compile-command "make lock" -o requirements-torch.lock
+
+# What the tests need besides Python: a browser with Chinese glyphs and a PostgreSQL server.
+system-packages:
+	@command -v chromium >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing chromium, postgresql and fonts-noto-cjk"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+			chromium postgresql fonts-noto-cjk >/dev/null; \
+	else \
+		echo "The tests need chromium, postgresql and fonts-noto-cjk: install them, on Debian with"; \
+		echo "  sudo apt-get install chromium postgresql fonts-noto-cjk"; exit 1; \
+	fi
+
+clean: ## Remove .venv and caches; what an installation keeps stays
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Answerdesk needs Python 3.11 or newer; PYTHON=/path/to/python3.11 make $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python requirements.lock pyproject.toml
+	@echo "Installing Answerdesk into $(VENV) (once; about a minute)"
+	@$(PIP) --require-hashes -r requirements.lock
+	@$(PIP) --no-deps -e .
+	@touch $@
+
+$(VENV)/.installed-torch: $(VENV)/.installed requirements-torch.lock
+	@if command -v nvidia-smi >/dev/null; then $(PIP) "torch==$(TORCH_VERSION)"; \
+	else $(PIP) --no-deps "torch==$(TORCH_VERSION)+cpu" 2>/dev/null \
+		|| $(PIP) --no-deps --index-url $(TORCH_INDEX) "torch==$(TORCH_VERSION)+cpu"; fi
+	@$(PIP) --require-hashes -r requirements-torch.lock
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed-torch requirements-dev.lock
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
