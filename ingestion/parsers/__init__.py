@@ -1,0 +1,1 @@
+"""One parser a format, behind `ingestion.parsers.base.Parser`."""

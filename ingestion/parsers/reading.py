@@ -1,0 +1,103 @@
+"""Opens files for the parsers: sizes checked before reading, characters decoded, faults named.
+
+Owns how bytes become text. Knows no format.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+
+from ingestion.errors import BrokenFile, EmptyFile, TooLarge, TransientError
+from ingestion.parsers.base import Limits
+
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_PLAIN = re.compile(r"[\t\n\r\x20-\x7e\u00a0-\u00ff\u2010-\u2027\u3000-\u303f\u4e00-\u9fff\uff01-\uff5e]")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[BufferedReader]:
+    """The file, open; what the system reports while it is read becomes a `TransientError`."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise TransientError(f"{path.name} could not be read: {error.strerror or error}") from error
+
+
+def check_size(path: Path, limits: Limits) -> None:
+    """Raises `EmptyFile` or `TooLarge`, without reading the file, or `TransientError` when it has gone."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise TransientError(f"{path.name} could not be read: {error.strerror or error}") from error
+    if size == 0:
+        raise EmptyFile(f"{path.name} is empty: upload it again, the transfer may have been cut off")
+    if size > limits.file_bytes:
+        raise TooLarge(
+            f"{path.name} has {size / 2**20:,.1f} MB, the limit is {limits.file_bytes / 2**20:,.1f} MB:"
+            " split the file, or raise the limit in the settings"
+        )
+
+
+def read_bytes(path: Path, limits: Limits) -> bytes:
+    """The whole file. Raises as `check_size` does."""
+    check_size(path, limits)
+    with reading(path) as file:
+        return file.read()
+
+
+def decode(content: bytes, name: str) -> str:
+    """Text in UTF-8, UTF-16, UTF-32 (with a byte order mark) or GB18030 (of which GBK is a part), newlines as `\\n`.
+
+    Without a mark the encoding is the first that decodes all bytes to text that looks like writing.
+    Raises `BrokenFile` for anything else.
+    """
+    text = _decoded(content, name)
+    if _CONTROLS.search(text):
+        if len(_CONTROLS.findall(text)) > len(text) / 100:
+            raise BrokenFile(f"{name} is not text, it holds binary data: upload the original document instead")
+        text = _CONTROLS.sub(" ", text)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _decoded(content: bytes, name: str) -> str:
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if content.startswith(mark):
+            try:
+                return content[len(mark) :].decode(encoding)
+            except UnicodeDecodeError as error:
+                raise BrokenFile(f"{name} says it is {encoding} but breaks off or is damaged: {error}") from error
+    if b"\x00" in content:
+        candidates = [("utf-16-le", _looks_like_writing), ("utf-16-be", _looks_like_writing)]
+    else:
+        candidates = [("utf-8", lambda text: True), ("gb18030", _looks_chinese)]
+    for encoding, is_plausible in candidates:
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if is_plausible(text):
+            return text
+    raise BrokenFile(
+        f"{name} is not text in UTF-8, UTF-16 or GBK: save it as UTF-8, or upload the original document instead"
+    )
+
+
+def _looks_like_writing(text: str) -> bool:
+    return len(_PLAIN.findall(text)) >= 0.9 * len(text)
+
+
+def _looks_chinese(text: str) -> bool:
+    """Nearly all bytes decode as GB18030; words in other 8-bit encodings become characters that GB 2312 lacks."""
+    foreign = [character for character in text if not character.isascii()]
+    return len("".join(foreign).encode("gb2312", "ignore")) >= 1.6 * len(foreign)

@@ -1,0 +1,112 @@
+"""What parsers yield and the chunker cuts: pages, blocks, passage drafts.
+
+Owns the values between file and passage. Knows nothing of SQL, indexes or models.
+Offsets are Python string offsets into a page's text, end exclusive.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ingestion.errors import PermanentError
+from rag.types import NO_PAGE, Span
+
+__all__ = [
+    "NO_PAGE",
+    "Block",
+    "BlockKind",
+    "DocumentStart",
+    "PageWarning",
+    "ParsedPage",
+    "PassageDraft",
+    "RecordFailed",
+    "Span",
+]
+
+
+class BlockKind(StrEnum):
+    HEADING = "heading"
+    PARAGRAPH = "paragraph"
+    STEP = "step"
+    LIST_ITEM = "list_item"
+    TABLE_ROW = "table_row"
+    CODE = "code"
+    CONTENTS = "contents"  # a line of a table of contents or an index: it names places and answers nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A paragraph, step, list item, table row, code block or heading: text[start:end] of its page.
+
+    `heading_path` names the section it stands in, outermost first (a heading block stands in itself).
+    `anchor` is the fragment that leads to the section in a document without pages.
+    """
+
+    kind: BlockKind
+    start: int
+    end: int
+    heading_path: tuple[str, ...]
+    anchor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentStart:
+    """First item of each document that a parser yields; the pages that follow belong to it.
+
+    `page_count` is the number of pages to come where it is known. `facets` are metadata fields.
+    `content_hash` is set where the file holds several documents; otherwise the file's own hash counts.
+    """
+
+    external_id: str
+    title: str
+    page_count: int | None = None
+    facets: Mapping[str, object] = field(default_factory=dict)
+    content_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFailed:
+    """A document of a file with several that cannot be read; the others go on."""
+
+    external_id: str
+    title: str
+    error: PermanentError
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedPage:
+    """One page. `text` ends with a newline unless empty; blocks are in reading order and do not overlap.
+
+    `source_map` maps text to glyphs for highlighting: runs (start in text, first character index in the
+    PDF page's own text, length); characters of `text` outside all runs were added by the parser.
+    """
+
+    number: int
+    text: str
+    blocks: tuple[Block, ...]
+    label: str | None = None
+    source_map: tuple[tuple[int, int, int], ...] = ()
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageWarning:
+    """Something an admin should know about a page that was read all the same (page `NO_PAGE`: the document)."""
+
+    page: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassageDraft:
+    """A passage before it is stored. `text` is the concatenation of the spans' slices of the page texts.
+
+    `windows` are (start, end) offsets into `text`. `embedded` is what is embedded: row 0 the whole passage,
+    row i + 1 window i, each with its heading path in front, none longer than the embedder's limit.
+    """
+
+    heading_path: tuple[str, ...]
+    spans: tuple[Span, ...]
+    text: str
+    windows: tuple[tuple[int, int], ...]
+    embedded: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""Passages in, cited answer out. Sees storage only as `rag.types.PassageStore`."""

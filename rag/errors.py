@@ -1,0 +1,37 @@
+"""Errors of retrieval and answering.
+
+RagError
+├── UnknownFilter        the filter names something that cannot be filtered by
+├── IndexDamaged         a snapshot on disk cannot be read; `answerdesk index rebuild` mends it
+├── IndexBusy            another process is writing the same index
+├── BadEvaluationFile    queries or judgements that cannot be read
+└── ModelFailed          the chat model could not be reached or answered with an error
+"""
+
+
+class RagError(Exception):
+    """Base of the package's errors; its message is for people."""
+
+
+class UnknownFilter(RagError):
+    """A filter field or value that no document can match."""
+
+
+class IndexDamaged(RagError):
+    """An index snapshot that cannot be read."""
+
+
+class IndexBusy(RagError):
+    """Another process is writing the same index."""
+
+
+class BadEvaluationFile(RagError):
+    """Queries or judgements that cannot be read, or that do not belong together; names the file and line."""
+
+
+class ModelFailed(RagError):
+    """The chat model failed; `transient` says whether asking again may help."""
+
+    def __init__(self, message: str, *, transient: bool) -> None:
+        super().__init__(message)
+        self.transient = transient
