@@ -1,0 +1,1 @@
+"""Answerers: from hits to an answer, behind one protocol."""

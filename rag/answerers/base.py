@@ -1,0 +1,52 @@
+"""The seam between retrieval and an answer: what every answerer offers, and what it is handed.
+
+Owns the protocols of answerer, retriever and search result, nothing else.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import Protocol
+
+from rag.types import AnswerEvent, Hit, Question, Turn
+
+
+class Found(Protocol):
+    """What a search brings back, as the answerers see it: the hits, best first, and the words searched for."""
+
+    @property
+    def hits(self) -> Sequence[Hit]: ...
+
+    @property
+    def searched_for(self) -> str: ...
+
+
+class Searcher(Protocol):
+    """A retriever as the chain sees it; `rag.retriever.HybridRetriever` is the real one."""
+
+    def search(
+        self,
+        question: str,
+        *,
+        top_k: int,
+        filter: Mapping[str, object],
+        history: Sequence[Turn],
+        timings: dict[str, float],
+    ) -> Found:
+        """The best `top_k` passages; adds milliseconds per stage to `timings`."""
+        ...
+
+
+class Answerer(Protocol):
+    """Makes an answer from hits. `model` is the model's name, None where no model is used."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def model(self) -> str | None: ...
+
+    def answer(self, question: Question, found: Found) -> Generator[AnswerEvent]:
+        """`Token` and `Cited` events as the text grows, then one `Finished`.
+
+        Closing the generator aborts the answer. Raises `rag.errors.ModelFailed` when a model cannot answer.
+        """
+        ...

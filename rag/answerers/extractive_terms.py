@@ -1,0 +1,120 @@
+"""The words of a question and of a sentence that are worth comparing.
+
+Owns a light comparison of words for choosing sentences: English stems without function words, pairs of Chinese
+characters, codes kept whole. Only the question goes through the index's analyser: cutting whole passages into Chinese
+words would take longer than everything else.
+"""
+
+import re
+from functools import lru_cache
+
+import snowballstemmer
+
+from rag.analyzer import words
+
+_FUNCTION_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        a about after again all also am an and any are as at be because been before being but by can
+        cannot could create did do does doing done each every explain few find for found from get
+        gets give got had happen has have having he her here hers him his how i if in into is it its
+        itself just know made make me mean might more most much must my need no nor of off on once
+        only or other our ours out over own please possible same shall she should show so some such
+        take takes tell than that the their them then there these they this those through to too
+        until up upon us use used using very via want was way we were what when where whether which
+        while who whom whose why will with work would you your yours
+        """,
+    )
+)
+"""Words without content of their own, and verbs so general that a manual may well use another one."""
+
+_CHINESE_FUNCTION_WORDS = re.compile(
+    "为什么|什么时候|什么样|怎么样|怎么办|多少|哪些|哪个|哪里|哪儿|哪一|什么|怎么|怎样|如何|何时|何处|是否|可以|能够|应该"
+    "|请问|我们|他们|它们|这个|那个|以及|或者|并且|进行|[的了吗呢吧啊么是在和与或及我你您他她它这那哪谁何就都也还要把被让对从到为有请会能]"
+)
+_TOKEN = re.compile(r"[A-Za-z0-9\u00c0-\u024f]+(?:[-_./][A-Za-z0-9]+)*|[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
+_PART = re.compile(r"[A-Za-z\u00c0-\u024f]+|\d+")
+_STEMMER = snowballstemmer.stemmer("english")
+
+_NUMBER_ASKED = re.compile(
+    r"\bhow (?:many|much|long|old|far|often|large|big|high|tall|fast|heavy|wide|deep|hot|cold)\b|\bwhen\b"
+    r"|\b(?:what|which) (?:year|percent\w*|number|date|time|day|month|age|size|temperature|speed|voltage|weight)\b"
+    r"|多少|多[大长高久重远快深宽]|几|何时|什么时候|哪一?[年天月日]|时间|年份|日期",
+    re.IGNORECASE,
+)
+_NAME_ASKED = re.compile(
+    r"\b(?:who|whom|whose|where|which)\b|谁|哪里|哪儿|何处|何地|哪一?[位个国座所家种款]", re.IGNORECASE
+)
+_STEPS_ASKED = re.compile(
+    r"\bhow (?:do|can|should|could|would|must|does one|to)\b"
+    r"|\b(?:steps?|procedure|instructions?|set ?up|way) (?:to|for)\b"
+    r"|\bhow is .{1,60}\b(?:installed|replaced|changed|set|done|connected|removed|cleaned)\b"
+    r"|怎么(?!回事|样|会)|怎样|如何|步骤|方法|流程",
+    re.IGNORECASE,
+)
+_A_NUMBER = re.compile(r"\d|[一二三四五六七八九十百千万亿两]")
+_A_NAME = re.compile(r"(?<=[a-z,] )[A-Z]")
+
+
+@lru_cache(maxsize=50_000)
+def _stem(word: str) -> str:
+    return str(_STEMMER.stemWord(word))
+
+
+def content_terms(text: str) -> list[str]:
+    """The terms of a text in order, function words left out."""
+    terms: list[str] = []
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if token[0] >= "\u3400":
+            for piece in _CHINESE_FUNCTION_WORDS.sub(" ", token).split():
+                terms.extend(_pairs(piece) or [piece])
+            continue
+        token = token.lower()
+        if not token.isalpha():
+            parts = _PART.findall(token)
+            if len(parts) > 1:
+                terms.append(token)  # a model number, an error code, a file name
+        else:
+            parts = [token]
+        terms.extend(_stem(part) for part in parts if part not in _FUNCTION_WORDS)
+    return terms
+
+
+def question_terms(text: str) -> list[str]:
+    """The terms of a question, each once: those of `content_terms` without pairs that lie across two Chinese words.
+
+    Names that are in no dictionary fall into single characters there; their pairs are kept.
+    """
+    known = {word for word in words(text) if word[0] >= "\u3400" and len(word) > 1}
+    places = [match.span() for word in known for match in re.finditer(re.escape(word), text)]
+    borders = {start for start, _ in places} & {end for _, end in places}
+    inside = {pair for word in known for pair in _pairs(word)}
+    across = {text[border - 1 : border + 1] for border in borders} - inside
+    return [term for term in dict.fromkeys(content_terms(text)) if term not in across]
+
+
+def _pairs(word: str) -> list[str]:
+    return [word[i : i + 2] for i in range(len(word) - 1)]
+
+
+def asks_for_number(question: str) -> bool:
+    return _NUMBER_ASKED.search(question) is not None
+
+
+def asks_for_name(question: str) -> bool:
+    return _NAME_ASKED.search(question) is not None
+
+
+def asks_for_steps(question: str) -> bool:
+    return _STEPS_ASKED.search(question) is not None
+
+
+def has_number(text: str) -> bool:
+    return _A_NUMBER.search(text) is not None
+
+
+def names_in(text: str) -> int:
+    """How many words inside the text's sentences are written like names."""
+    return len(_A_NAME.findall(text))

@@ -1,0 +1,72 @@
+"""Which of the product's two languages a text is in, and the product's own words in each.
+
+Owns every word that an answer contains and that is in no manual. None of them states a fact about a product.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Language = Literal["en", "zh"]
+
+_CHINESE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_KANA_OR_HANGUL = re.compile(r"[\u3041-\u30ff\uac00-\ud7af]")
+_LATIN_WORD = re.compile(r"[A-Za-z\u00c0-\u024f]{2,}")
+
+
+def language_of(text: str) -> Language:
+    """`zh` when at least a quarter of the words are Chinese (two characters count as a word), else `en`.
+
+    A Chinese question full of English product names is Chinese; an English one that quotes a menu is English.
+    """
+    if _KANA_OR_HANGUL.search(text):
+        return "en"
+    chinese = len(_CHINESE.findall(text)) / 2
+    return "zh" if chinese and chinese * 3 >= len(_LATIN_WORD.findall(text)) else "en"
+
+
+def word_count(text: str) -> float:
+    """The length of a text in words, two Chinese characters counting as one word."""
+    return len(_CHINESE.findall(text)) / 2 + len(re.findall(r"[^\W_]+", _CHINESE.sub(" ", text)))
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """The product's own words in one language. `{}` is filled by the methods."""
+
+    not_in_manuals: str
+    nearest_pages: str
+    may_help: str
+    from_here: str
+    page: str
+    colon: str
+
+    def lead(self, place: str) -> str:
+        """The line in front of what is quoted from `place`."""
+        return self.from_here.format(place) + self.colon
+
+    def place(self, names: Sequence[str], page: str | None) -> str:
+        """A place in a manual for people: its heading, and its page where there is one."""
+        named = " › ".join(f"*{name}*" for name in names)
+        return named if page is None else self.page.format(named, page)
+
+
+PHRASES: dict[Language, Phrases] = {
+    "en": Phrases(
+        not_in_manuals="I could not find an answer to this in the manuals.",
+        nearest_pages="The nearest pages are:",
+        may_help="I am not sure that this answers the question, but it may help.",
+        from_here="From {}",
+        page="{}, page {}",
+        colon=":",
+    ),
+    "zh": Phrases(
+        not_in_manuals="手册中没有找到这个问题的答案。",
+        nearest_pages="最接近的页面：",
+        may_help="不确定以下内容是否回答了您的问题，仅供参考。",
+        from_here="摘自{}",
+        page="{}第 {} 页",
+        colon="：",
+    ),
+}

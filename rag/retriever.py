@@ -1,0 +1,183 @@
+"""Question in, hits out: the hybrid search over one knowledge base, as a LangChain retriever.
+
+Owns the order of the steps and what a hit carries. Does not know SQL, files or models: index, storage and embedder
+are handed in. Nothing but the question is embedded here.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, runtime_checkable
+
+import numpy as np
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.retrievers import BaseRetriever
+from numpy.typing import NDArray
+from pydantic import Field, SkipValidation
+
+from rag.follow_up import contextualise
+from rag.fusion import Collapser, Group, mixed_scores
+from rag.index import KnowledgeBaseIndex
+from rag.index_view import Candidates
+from rag.types import NO_PAGE, Hit, Passage, PassageStore, Place, Turn, Vector
+
+
+@runtime_checkable
+class QuestionEmbedder(Protocol):
+    """An embedder that gives a question's vector without a detour over a list of Python floats."""
+
+    def embed_question(self, text: str) -> Vector:
+        """float32 [dimension], normalised."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalSettings:
+    """What may be tuned for a knowledge base; the defaults were chosen on manuals and encyclopedias in two languages.
+
+    dense_weight: share of the vectors in the score, the rest is BM25.
+    whole_weight: share of the whole passage's vector in the dense score, the rest is its best window.
+    candidates: passages taken from each of the two searches; z-scores are over all of them.
+    collapse: share of words that two passages must have in common to count as one; above 1 collapses nothing.
+    """
+
+    top_k: int = 3
+    dense_weight: float = 0.65
+    whole_weight: float = 0.0
+    candidates: int = 60
+    collapse: float = 0.9
+
+    def __post_init__(self) -> None:
+        if self.top_k < 1 or self.candidates < 1:
+            raise ValueError("top_k and candidates must be at least 1")
+        if not (0 <= self.dense_weight <= 1 and 0 <= self.whole_weight <= 1):
+            raise ValueError("dense_weight and whole_weight are shares from 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits, best first; `searched_for` is the question with what a follow-up took from the conversation."""
+
+    hits: tuple[Hit, ...]
+    searched_for: str
+    question_vector: Vector
+
+
+class HybridRetriever(BaseRetriever):
+    """Searches one knowledge base; safe for many threads, and asynchronously through LangChain's own thread pool."""
+
+    index: KnowledgeBaseIndex
+    store: Annotated[PassageStore, SkipValidation]
+    embeddings: Embeddings
+    settings: RetrievalSettings = Field(default_factory=RetrievalSettings)
+    top_k: int | None = Field(default=None, ge=1)
+
+    def search(
+        self,
+        question: str,
+        *,
+        top_k: int | None = None,
+        filter: Mapping[str, object] | None = None,
+        history: Sequence[Turn] = (),
+        timings: dict[str, float] | None = None,
+    ) -> SearchResult:
+        """The best `top_k` passages (by default the retriever's, then the settings' number), near-duplicates collapsed.
+
+        `filter` narrows documents as `PassageStore.document_keys` has it; `timings` receives milliseconds by stage.
+        Raises `UnknownFilter`, `IndexDamaged`, and what the embedder raises.
+        """
+        top_k = self.settings.top_k if top_k is None and self.top_k is None else top_k or self.top_k or 1
+        clock = _Clock({} if timings is None else timings)
+        view = self.index.refresh(self.store)
+        documents = self.store.document_keys(filter) if filter else None
+        asked = contextualise(question, history)
+        clock.lap("refresh")
+        vector = self._embedded(asked.text)
+        clock.lap("embedding")
+        wanted = max(self.settings.candidates, 4 * top_k)
+        candidates = view.search(vector, asked.weights, wanted, documents)
+        scores = mixed_scores(candidates, self.settings.dense_weight, self.settings.whole_weight)
+        # Among equal scores the older passage, so that the order never depends on the state of the files.
+        order = np.lexsort((candidates.keys, -scores))
+        clock.lap("index")
+        groups = self._grouped(candidates, order, top_k)
+        hits = tuple(_hit(group, candidates, scores) for group in groups)
+        clock.lap("passages")
+        return SearchResult(hits, asked.text, vector)
+
+    def _embedded(self, text: str) -> Vector:
+        if isinstance(self.embeddings, QuestionEmbedder):
+            return self.embeddings.embed_question(text)
+        return np.asarray(self.embeddings.embed_query(text), np.float32)
+
+    def _grouped(self, candidates: Candidates, order: NDArray[np.int64], top_k: int) -> list[Group]:
+        """The first `top_k` distinct passages that storage still has, with their near-duplicates further down."""
+        collapser = Collapser(candidates, self.settings.collapse)
+        step = 2 * top_k + 4
+        for start in range(0, len(order), step):
+            part = order[start : start + step].tolist()
+            keys = candidates.keys[part].tolist()
+            passages = self.store.hydrate(keys)
+            for candidate, key in zip(part, keys, strict=True):
+                if key in passages:
+                    collapser.add(candidate, passages[key])
+            if len(collapser.groups) >= top_k:
+                break
+        return collapser.groups[:top_k]
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        top_k: int | None = None,
+        filter: Mapping[str, object] | None = None,
+        history: Sequence[Turn] = (),
+        **_: Any,
+    ) -> list[Document]:
+        return [_document(hit) for hit in self.search(query, top_k=top_k, filter=filter, history=history).hits]
+
+
+def pages_of(passage: Passage) -> list[int]:
+    """The pages that a passage stands on, in order; none where the document has no pages."""
+    return sorted({span.page for span in passage.spans if span.page != NO_PAGE})
+
+
+class _Clock:
+    def __init__(self, timings: dict[str, float]) -> None:
+        self._timings = timings
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._timings[stage] = self._timings.get(stage, 0.0) + 1000 * (now - self._last)
+        self._last = now
+
+
+def _hit(group: Group, candidates: Candidates, scores: NDArray[np.float32]) -> Hit:
+    candidate = group.candidate
+    signals = {
+        "dense": float(candidates.windows[candidate]),
+        "whole": float(candidates.whole[candidate]),
+        "lexical": float(candidates.words[candidate]),
+    }
+    places = tuple(Place(other.document_id, other.external_id, other.title, other.spans) for other in group.others)
+    windows = candidates.window_scores(candidate)
+    return Hit(group.passage, float(scores[candidate]), signals, windows, places)
+
+
+def _document(hit: Hit) -> Document:
+    passage = hit.passage
+    metadata = {
+        "passage_id": passage.id,
+        "document_id": passage.document_id,
+        "external_id": passage.external_id,
+        "title": passage.title,
+        "heading_path": list(passage.heading_path),
+        "pages": pages_of(passage),
+        "page_label": passage.page_label,
+        "score": hit.score,
+    }
+    return Document(id=passage.id, page_content=passage.text, metadata=metadata)

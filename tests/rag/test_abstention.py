@@ -1,0 +1,66 @@
+"""The confidence model: what makes an answer surer, and that it needs nothing but the hits."""
+
+from itertools import pairwise
+
+import pytest
+
+from rag.answerers.extractive import ExtractiveAnswerer, ExtractiveSettings
+from rag.answerers.extractive_confidence import FEATURES, fitted_model
+from rag.types import AnswerKind, Finished, Hit, Question
+from tests.rag.answering import FakeFound, hit
+
+QUESTION = "How many litres does the kettle hold?"
+ANSWERING = "The kettle holds 1.7 litres of water."
+OTHERS = [hit(f"The lamp number {n} is red and the cable is black.", best=0.76, key=n) for n in range(2, 9)]
+
+
+def confidence(*hits: Hit) -> float:
+    *_, last = ExtractiveAnswerer().answer(Question(QUESTION), FakeFound(hits, QUESTION))
+    assert isinstance(last, Finished)
+    value = last.answer.details["confidence"]
+    assert isinstance(value, float)
+    return value
+
+
+def test_a_near_window_a_lead_and_the_questions_words_each_make_it_surer() -> None:
+    rising = [
+        confidence(hit("The lamp is red.", best=0.78), *OTHERS),
+        confidence(hit(ANSWERING, best=0.82), *OTHERS),
+        confidence(hit(ANSWERING, best=0.93), *OTHERS),
+    ]
+    assert all(first < second for first, second in pairwise(rising))
+    rivals = [hit(ANSWERING.replace("1.7", str(n)), best=0.92, key=n) for n in range(2, 9)]
+    assert confidence(hit(ANSWERING, best=0.93), *rivals) < rising[-1]
+
+
+def test_a_clear_answer_is_given_and_a_stranger_refused_with_few_and_with_many_hits() -> None:
+    kinds = {}
+    for number in (0, 1, 7):
+        for name, first in (("clear", hit(ANSWERING, best=0.93)), ("stranger", hit("The lamp is red.", best=0.76))):
+            *_, last = ExtractiveAnswerer().answer(Question(QUESTION), FakeFound([first, *OTHERS[:number]], QUESTION))
+            assert isinstance(last, Finished)
+            kinds[name, number] = last.answer.kind
+    assert {kind for (name, _), kind in kinds.items() if name == "clear"} == {AnswerKind.ANSWER}
+    assert {kind for (name, _), kind in kinds.items() if name == "stranger"} == {AnswerKind.NOT_IN_MANUALS}
+
+
+def test_a_passage_without_windows_can_be_judged() -> None:
+    bare = Hit(hit(ANSWERING).passage, 1.0, {}, ())
+    assert 0 < confidence(bare) < 1
+
+
+@pytest.mark.parametrize(
+    ("refuse", "doubt", "kind"), [(0.0, 0.0, "answer"), (0.0, 1.1, "uncertain"), (1.1, 1.1, "not_in_manuals")]
+)
+def test_thresholds_are_settings(refuse: float, doubt: float, kind: str) -> None:
+    answerer = ExtractiveAnswerer(ExtractiveSettings(refuse_below=refuse, doubt_below=doubt))
+    *_, last = answerer.answer(Question(QUESTION), FakeFound([hit(ANSWERING)], QUESTION))
+    assert isinstance(last, Finished)
+    assert last.answer.kind == kind
+
+
+def test_the_fitted_file_is_complete_and_sane() -> None:
+    model = fitted_model()
+    assert set(model.weights) == set(model.typical) == set(FEATURES)
+    assert all(weight >= 0 for weight in model.weights.values())
+    assert 0 < model.refuse_below < model.doubt_below < 1

@@ -1,0 +1,174 @@
+"""Extractive answers: the manual's own words, whole procedures, rows with their header, and nothing else."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag.answerers.extractive import ExtractiveAnswerer, ExtractiveSettings
+from rag.answerers.extractive_choice import ChoiceLimits
+from rag.answerers.extractive_units import layout_of
+from rag.language import word_count
+from rag.types import Answer, AnswerKind, Cited, Finished, Hit, Question, Token
+from tests.rag.answering import FakeFound, hit, page_texts
+
+ALWAYS = ExtractiveSettings(refuse_below=0, doubt_below=0)
+
+DESCALING = """Descaling
+Hard water leaves scale on the heater.
+To descale the kettle:
+1. Fill it with water up to MAX.
+2. Add 50 ml of vinegar. Do not use other acids.
+Note: the smell is harmless.
+3. Bring it to the boil.
+• Keep the lid closed.
+4. Rinse it twice.
+The lamp goes out after 5 seconds. Call the service if it does not."""
+CODES = """The display shows a code when something is wrong.
+Code | Meaning | What to do
+E-41 | Lid open | Close the lid
+E-42 | No water | Fill the kettle
+E-43 | Too hot | Wait 10 minutes
+Codes disappear by themselves."""
+CHINESE = """除垢
+硬水会在加热盘上留下水垢。
+除垢步骤如下：
+1、加水至最高水位。
+2、加入五十毫升白醋。
+3、煮沸后静置三十分钟。
+指示灯五秒后熄灭。"""
+
+
+def answer(question: str, *hits: Hit, settings: ExtractiveSettings = ALWAYS) -> Answer:
+    """The answer; checks that the events build the same text, and that markers and citations agree."""
+    *events, last = ExtractiveAnswerer(settings).answer(Question(question), FakeFound(hits, question))
+    assert isinstance(last, Finished)
+    assert "".join(event.text for event in events if isinstance(event, Token)) == last.answer.text
+    assert tuple(event.citation for event in events if isinstance(event, Cited)) == last.answer.citations
+    markers = [int(number) for number in re.findall(r"\[(\d+)\]", last.answer.text)]
+    assert list(dict.fromkeys(markers)) == [c.marker for c in last.answer.citations]
+    for citation in last.answer.citations:
+        of = next(h.passage for h in hits if h.passage.id == citation.passage_id)
+        pages = page_texts(of)
+        assert "".join(pages[span.page][span.start : span.end] for span in citation.spans) == citation.quote
+    return last.answer
+
+
+def quotes(of: Answer) -> list[str]:
+    return [citation.quote for citation in of.citations]
+
+
+@pytest.mark.parametrize("question", ["How do I descale the kettle?", "How much vinegar do I add?"])
+def test_a_procedure_comes_whole_with_the_line_that_leads_to_it(question: str) -> None:
+    found = answer(question, hit(DESCALING, near="vinegar"))
+    assert quotes(found) == [DESCALING[DESCALING.index("To descale") : DESCALING.index("\nThe lamp")]]
+    assert found.text.startswith("From *Care and cleaning*, page 41:\n\nTo descale the kettle:\n1. Fill it")
+    assert found.text.endswith("4. Rinse it twice. [1]")
+
+
+def test_a_chinese_procedure_comes_whole() -> None:
+    found = answer("怎样给水壶除垢？", hit(CHINESE, near="白醋", heading_path=["保养"]))
+    assert quotes(found) == [CHINESE[CHINESE.index("除垢步骤") : CHINESE.index("\n指示灯")]]
+    assert found.text.startswith("摘自*保养*第 41 页：\n\n除垢步骤如下：")
+
+
+def test_a_table_row_comes_with_its_header() -> None:
+    found = answer("What does E-42 mean?", hit(CODES, near="E-42"))
+    assert quotes(found)[:2] == ["Code | Meaning | What to do", "E-42 | No water | Fill the kettle"]
+    assert "E-43" not in found.text
+
+
+def test_a_sentence_that_depends_on_the_one_before_comes_with_it() -> None:
+    text = "The Kelvin 3 holds 1.7 litres. " + "It is made of steel and stays cool outside. " * 1 + "Dry it well."
+    found = answer("What is it made of, steel?", hit(text, near="steel"), settings=ExtractiveSettings(0, 0))
+    assert quotes(found)[0].startswith("The Kelvin 3 holds 1.7 litres. It is made of steel")
+
+
+def test_quotes_of_a_passage_stand_in_the_order_of_the_page_and_across_pages() -> None:
+    text = "The vinegar must be clear. Rain falls in Spain. Add 50 ml of vinegar to the kettle."
+    everything = ExtractiveSettings(0, 0, limits=ChoiceLimits(enough=1.0))
+    found = answer("How much vinegar do I add to the kettle?", hit(text, near="", pages=[60]), settings=everything)
+    assert found.text.index("must be clear") < found.text.index("Add 50 ml")
+    spans = [[(span.page, span.start) for span in citation.spans] for citation in found.citations]
+    assert spans[-1][-1][0] == 42
+
+
+def test_the_same_sentence_is_not_told_twice_and_turning_pages_not_at_all() -> None:
+    text = "Next | Previous\nHome\nAdd 50 ml of vinegar.\nAdd 50 ml of vinegar.\n. . . . . . . 12"
+    found = answer("How much vinegar?", hit(text, near="vinegar"))
+    assert quotes(found) == ["Add 50 ml of vinegar."]
+
+
+def test_a_second_passage_is_quoted_only_for_strong_evidence() -> None:
+    first = hit("The kettle holds 1.7 litres. It is grey.", near="litres", best=0.9)
+    weak = hit("The lamp is red. Its cable is black.", best=0.75, score=0.5, key=2)
+    assert {c.passage_id for c in answer("How many litres does the kettle hold?", first, weak).citations} == {"p1"}
+
+
+def test_code_that_looks_like_a_marker_is_not_one() -> None:
+    found = answer("What does x[1] give?", hit("The expression x[1] gives the first element.", near="x[1]"))
+    assert found.text.endswith("The expression x[\u20601] gives the first element. [1]")
+    assert quotes(found) == ["The expression x[1] gives the first element."]
+
+
+def test_when_nothing_is_good_enough_the_nearest_pages_are_offered_in_the_questions_language() -> None:
+    strict = ExtractiveSettings(refuse_below=1.0)
+    found = answer("Can it play music?", hit(DESCALING), hit(CODES, key=2, page_label="ix"), settings=strict)
+    assert found.kind is AnswerKind.NOT_IN_MANUALS
+    assert found.text.startswith(
+        "I could not find an answer to this in the manuals.\n\nThe nearest pages are:\n\n- *Care"
+    )
+    assert "page ix [2]" in found.text
+    assert not any(sentence in found.text for sentence in ("vinegar", "E-42"))
+    assert answer("能放音乐吗？", hit(DESCALING), settings=strict).text.startswith("手册中没有找到")
+    assert answer("Can it play music?").citations == ()
+
+
+def test_a_doubtful_answer_says_so() -> None:
+    found = answer("Add vinegar?", hit(DESCALING), settings=ExtractiveSettings(refuse_below=0, doubt_below=1.1))
+    assert found.kind is AnswerKind.UNCERTAIN
+    assert found.text.startswith("I am not sure that this answers the question")
+
+
+LINES = st.sampled_from(
+    ["1. Do this.", "2. Do that. Then wait.", "• An item", "A | B", "See [1] there.", "To do so:", "A label", "goes on"]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(LINES | st.text(max_size=12) | st.text("水。！ \n1、|", max_size=9), min_size=1, max_size=14),
+    st.text(max_size=20),
+    st.data(),
+)
+def test_whatever_the_page_looks_like_every_word_is_from_it(
+    lines: list[str], question: str, data: st.DataObject
+) -> None:
+    text = "\n".join(lines)
+    if not text.strip():
+        text += "."
+    cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=3).map(sorted))
+    found = answer(question, hit(text, pages=cuts), settings=ExtractiveSettings(0, 0, lead_line=False))
+    told = re.sub(r" \[\d+\]", "", found.text).replace("\u2060", "")
+    if found.kind is AnswerKind.ANSWER:
+        assert "".join(told.split()) == "".join("".join(quotes(found)).split())
+    starts = [units.start for units in layout_of(text).units]
+    assert starts == sorted(starts)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 80))
+def test_answers_of_sentences_keep_the_limit(words: int) -> None:
+    text = " ".join(f"The kettle number {n} holds {n} litres of water." for n in range(12))
+    limits = ExtractiveSettings(0, 0, limits=ChoiceLimits(words=words, enough=1.0))
+    found = answer("How many litres of water does the kettle hold?", hit(text), settings=limits)
+    assert sum(word_count(quote) for quote in quotes(found)) <= max(words, 9)
+
+
+def test_a_long_passage_without_structure_costs_linear_time() -> None:
+    import time
+
+    started = time.monotonic()
+    layout_of("1. a\n" * 20_000 + "x" * 200_000 + "\n" + "| " * 20_000 + ". " * 20_000)
+    assert time.monotonic() - started < 5
