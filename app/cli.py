@@ -1,0 +1,299 @@
+"""The command line `answerdesk`: every verb of the product, for people and (`--json`) for programs.
+
+Owns arguments and what is printed. What the verbs do is in `app.cli_verbs` and in the modules they call.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from app.errors import ServiceError
+from app.settings import Settings
+
+app = typer.Typer(
+    name="answerdesk",
+    help="Answers questions from your own manuals, and shows the page each sentence came from.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+knowledge_bases = typer.Typer(help="Create, list and delete knowledge bases.", no_args_is_help=True)
+index = typer.Typer(help="Compare indexes with the database, or build them anew.", no_args_is_help=True)
+app.add_typer(knowledge_bases, name="kb")
+app.add_typer(index, name="index")
+
+out = Console()
+messages = Console(stderr=True)
+
+KnowledgeBaseOption = Annotated[str, typer.Option("--kb", help="Name or id of the knowledge base.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, in the shapes of the API.")]
+TopKOption = Annotated[int, typer.Option("--top-k", min=1, max=200, help="How many passages.")]
+FilterOption = Annotated[str, typer.Option("--filter", help='Narrows documents, as JSON: {"product": "LT-300"}.')]
+
+
+@app.command()
+def run(
+    sample: Annotated[bool, typer.Option("--sample", help="Make the sample knowledge base if it is missing.")] = False,
+) -> None:
+    """Start the API, a worker and the user interface; Ctrl-C stops them."""
+    from app import cli_run
+
+    with _errors_for_people():
+        cli_run.run(_settings(), sample=sample, console=out)
+
+
+@app.command()
+def serve() -> None:
+    """Start the API alone."""
+    from app import cli_run
+
+    with _errors_for_people():
+        cli_run.serve(_settings())
+
+
+@app.command()
+def worker() -> None:
+    """Start a worker alone: it reads what has been uploaded."""
+    from app import cli_run
+
+    with _errors_for_people():
+        cli_run.work(_settings())
+
+
+@app.command()
+def ui() -> None:
+    """Start the user interface alone."""
+    from app import cli_run
+
+    with _errors_for_people():
+        cli_run.show_ui(_settings())
+
+
+@knowledge_bases.command("create")
+def create_knowledge_base(
+    name: str,
+    language: Annotated[str, typer.Option(help="Main language, such as en or zh; empty for mixed.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Create a knowledge base."""
+    from app import cli_verbs
+
+    with _errors_for_people():
+        made = cli_verbs.create_knowledge_base(_settings(), name, language)
+        _print(made.model_dump(mode="json"), as_json, f"Created the knowledge base {made.name} ({made.id}).")
+
+
+@knowledge_bases.command("list")
+def list_knowledge_bases(as_json: JsonOption = False) -> None:
+    """List the knowledge bases."""
+    from app import cli_verbs
+
+    with _errors_for_people():
+        rows = cli_verbs.list_knowledge_bases(_settings())
+        table = Table("name", "documents", "passages", "windows", "id")
+        for row in rows:
+            counts = (row.document_count, row.passage_count, row.window_count)
+            table.add_row(row.name, *(f"{count:,}" for count in counts), row.id)
+        _print([row.model_dump(mode="json") for row in rows], as_json, table)
+
+
+@knowledge_bases.command("delete")
+def delete_knowledge_base(name: str, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Delete a knowledge base with its documents, conversations and files."""
+    from app import cli_verbs
+
+    if not yes and not typer.confirm(f"Delete {name} and all that is in it?"):
+        raise typer.Exit(1)
+    with _errors_for_people():
+        cli_verbs.delete_knowledge_base(_settings(), name)
+        messages.print(f"Deleted the knowledge base {name}.")
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Files, or folders with all that is in them.")],
+    kb: KnowledgeBaseOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Read documents into a knowledge base (made if it is missing) and wait until they can be asked."""
+    from app import cli_ingest
+
+    with _errors_for_people():
+        outcome = cli_ingest.ingest(_settings(), kb, paths, console=messages)
+        _print(outcome.as_json(), as_json, outcome.summary())
+    if outcome.has_failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def search(
+    query: str,
+    kb: KnowledgeBaseOption,
+    top_k: TopKOption = 10,
+    filter: FilterOption = "{}",
+    as_json: JsonOption = False,
+) -> None:
+    """Find passages, best first, without an answer."""
+    from app import cli_verbs
+
+    with _errors_for_people():
+        found = cli_verbs.search(_settings(), kb, query, top_k, _json_object(filter))
+        table = Table("score", "document", "page", "section", "text", expand=True)
+        for hit in found.hits:
+            page = hit.page_label or next((str(span.page) for span in hit.spans if span.page), "")
+            section = " › ".join(hit.heading_path)
+            table.add_row(f"{hit.score or 0:.2f}", hit.title, page, section, " ".join(hit.text.split())[:200])
+        _print(found.model_dump(mode="json"), as_json, table)
+
+
+@app.command()
+def ask(question: str, kb: KnowledgeBaseOption, filter: FilterOption = "{}", as_json: JsonOption = False) -> None:
+    """Ask one question and print the answer with its sources."""
+    from app import cli_verbs
+
+    with _errors_for_people():
+        message = cli_verbs.ask(_settings(), kb, question, _json_object(filter))
+        _print(message.model_dump(mode="json"), as_json, cli_verbs.answer_for_people(message))
+
+
+@app.command()
+def evaluate(
+    kb: KnowledgeBaseOption,
+    queries: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="JSONL of {_id, text, history?}.")],
+    qrels: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="TSV of query id, external id, score.")],
+    top_k: TopKOption = 10,
+    run_out: Annotated[Path | None, typer.Option(help="Write what was found for each query, as JSONL.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure retrieval on questions whose documents are known."""
+    from app import cli_verbs
+
+    with _errors_for_people():
+        figures = cli_verbs.evaluate(_settings(), kb, queries, qrels, top_k, run_out)
+        table = Table("figure", "value")
+        for name, value in figures.items():
+            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else f"{value}")
+        _print(figures, as_json, table)
+
+
+@index.command("check")
+def index_check(
+    kb: Annotated[str, typer.Option("--kb", help="One knowledge base; all when left out.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare every index with the database; exits 1 when they differ."""
+    from app import cli_verbs
+
+    with _errors_for_people():
+        reports = cli_verbs.index_check(_settings(), kb)
+        table = Table("knowledge base", "passages", "orphans", "missing")
+        for report in reports:
+            table.add_row(
+                str(report["knowledge_base"]),
+                str(report["passages"]),
+                *(str(len(report[key])) for key in ("orphans", "missing")),
+            )
+        _print(reports, as_json, table)
+    if any(report["orphans"] or report["missing"] for report in reports):
+        raise typer.Exit(1)
+
+
+@index.command("rebuild")
+def index_rebuild(
+    kb: Annotated[str, typer.Option("--kb", help="One knowledge base; all when left out.")] = "",
+) -> None:
+    """Build indexes anew from the database, without embedding anything again."""
+    from app import cli_verbs
+
+    with _errors_for_people():
+        for name in cli_verbs.index_rebuild(_settings(), kb):
+            messages.print(f"Built the index of {name} anew.")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's tables."""
+    from app import cli_verbs
+
+    with _errors_for_people():
+        cli_verbs.migrate(_settings())
+        messages.print("The database is up to date.")
+
+
+@app.command()
+def settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table of docs/settings.md.")] = False,
+) -> None:
+    """Print every setting with its value; secrets are hidden."""
+    from app.settings_reference import setting_rows, settings_markdown
+
+    with _errors_for_people():
+        current = _settings()
+        if markdown:
+            sys.stdout.write(settings_markdown(current) + "\n")
+            return
+        table = Table("setting", "value", "what it is")
+        for row in setting_rows(current):
+            table.add_row(row.name, row.value, row.description)
+        out.print(table)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    app()
+
+
+def _settings() -> Settings:
+    return Settings()
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        _fail(f'--filter must be JSON, such as {{"product": "LT-300"}}: {error}')
+    if not isinstance(value, dict):
+        _fail('--filter must be a JSON object, such as {"product": "LT-300"}.')
+    return value
+
+
+def _print(data: object, as_json: bool, for_people: object) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+    else:
+        out.print(for_people)
+
+
+def _fail(message: str) -> NoReturn:
+    messages.print(f"[bold red]Error:[/] {message}", highlight=False)
+    raise typer.Exit(2)
+
+
+@contextmanager
+def _errors_for_people() -> Iterator[None]:
+    """Errors made for people are printed without a trace; everything else is a bug and shows one."""
+    from app.processes import ChildGaveUp, PortTaken
+    from ingestion.errors import IngestionError
+    from model_runtime.errors import EmbedderError
+    from rag.errors import RagError
+
+    try:
+        yield
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors()]
+        _fail("; ".join(lines))
+    except (ServiceError, IngestionError, RagError, EmbedderError, PortTaken, ChildGaveUp) as error:
+        _fail(str(error))
+
+
+if __name__ == "__main__":
+    main()

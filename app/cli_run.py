@@ -1,0 +1,232 @@
+"""`answerdesk run`, `serve`, `worker` and `ui`: starting the product.
+
+Owns the order of a start and what is said about it. How processes are kept running is `app.processes`; this file
+talks to the API like any client.
+"""
+
+import importlib.util
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from app.processes import (
+    Child,
+    keep_running,
+    python_child,
+    require_free_port,
+    stop_all,
+    wait_until_answering,
+)
+from app.settings import Settings
+
+SAMPLE_NAME = "sample"
+_FINAL = {"ready", "ready_with_warnings", "failed", "cancelled"}
+
+
+def run(settings: Settings, *, sample: bool, console: Console) -> None:
+    """Starts everything, waits until a question can be asked, and keeps it running until Ctrl-C."""
+    require_free_port(settings.server.host, settings.server.port, "ANSWERDESK_SERVER__PORT")
+    require_free_port(settings.ui.host, settings.ui.port, "ANSWERDESK_UI__PORT")
+    prepare(settings, console)
+    children = _children(settings)
+    with _until_told_to_stop() as stopping:
+        try:
+            with console.status("Starting the API, a worker and the user interface"):
+                for child in children:
+                    child.start()
+                wait_until_answering(f"{settings.api_address}/ready", children)
+                wait_until_answering(f"{_ui_address(settings)}/_stcore/health", children)
+            if sample and not stopping.is_set():
+                _ensure_sample(settings, console, stopping)
+            _say_where_everything_is(settings, console, sample=sample)
+            keep_running(children, stopping.is_set, console.print)
+        finally:
+            with console.status("Stopping"):
+                stop_all(children)
+    console.print("Stopped.")
+
+
+def prepare(settings: Settings, console: Console) -> None:
+    """Folders, the default embedder (once, with a progress bar) and the database's tables."""
+    from migrations import upgrade
+    from model_runtime.e5_export import export_default_embedder
+
+    for folder in (settings.home_folder, settings.cache_folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if settings.embedder.uses_default_model:
+        with _bar(console) as bar:
+            task = bar.add_task("Preparing the embedding model (once)", total=None, visible=False)
+            export_default_embedder(
+                settings.cache_folder,
+                lambda done, total: bar.update(task, completed=done, total=total, visible=True),
+            )
+    upgrade(settings.database_url)
+
+
+def serve(settings: Settings) -> None:
+    """The API in this process, until it is told to stop."""
+    import uvicorn
+
+    from app.bootstrap import build_services
+    from app.main import create_app
+
+    uvicorn.run(
+        create_app(build_services(settings)),
+        host=settings.server.host,
+        port=settings.server.port,
+        log_level=settings.log_level,
+        access_log=settings.log_level == "debug",
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def work(settings: Settings) -> None:
+    """A worker in this process, until it is told to stop."""
+    from app.bootstrap import build_services
+    from app.worker import run_worker
+
+    os.nice(10)  # questions go first: beside a busy worker they take a quarter less time
+    with _until_told_to_stop() as stopping:
+        run_worker(build_services(settings), stopping)
+
+
+def show_ui(settings: Settings) -> None:
+    """The user interface in a child process, until it is told to stop."""
+    child = _ui_child(settings, log=Path("/dev/stdout"))
+    with _until_told_to_stop() as stopping:
+        child.start()
+        try:
+            keep_running([child], stopping.is_set, Console(stderr=True).print)
+        finally:
+            child.stop()
+
+
+def _children(settings: Settings) -> list[Child]:
+    logs = settings.home_folder / "logs"
+    return [
+        python_child("api", ["app.cli", "serve"], logs),
+        python_child("worker", ["app.cli", "worker"], logs),
+        _ui_child(settings, logs / "ui.log"),
+    ]
+
+
+def _ui_child(settings: Settings, log: Path) -> Child:
+    specification = importlib.util.find_spec("ui")
+    if specification is None or specification.origin is None:
+        raise RuntimeError("the package ui is missing from this installation")
+
+    options = {
+        "server.address": settings.ui.host,
+        "server.port": settings.ui.port,
+        "server.headless": "true",
+        "server.maxUploadSize": settings.ingestion.max_file_mb,
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+        "runner.postScriptGC": "false",  # collecting after every rerun takes half a core with five readers
+    }
+    program = Path(specification.origin).parent / "app.py"
+    arguments = ["streamlit", "run", str(program), *(f"--{name}={value}" for name, value in options.items())]
+    child = python_child("ui", [*arguments, "--", "--api", settings.api_address], log.parent)
+    child.log = log
+    return child
+
+
+def _ui_address(settings: Settings) -> str:
+    return f"http://{settings.ui.host}:{settings.ui.port}"
+
+
+def api_client(settings: Settings) -> httpx.Client:
+    """A client of our own API, with the admin key if there is one."""
+    key = settings.server.admin_key
+    headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+    return httpx.Client(base_url=settings.api_address, headers=headers, timeout=60)
+
+
+def _ensure_sample(settings: Settings, console: Console, stopping: threading.Event) -> None:
+    """Makes the sample knowledge base once in an installation's life: who deletes it does not want it back."""
+    made = settings.home_folder / "sample-was-made"
+    with api_client(settings) as api:
+        if not made.exists():
+            _upload_sample(api)
+            made.touch()
+        _wait_for_documents(api, console, stopping)
+
+
+def _upload_sample(api: httpx.Client) -> None:
+    from app.sample.render import render_sample
+
+    created = api.post("/api/knowledge-bases", json={"name": SAMPLE_NAME})
+    if created.status_code != httpx.codes.CONFLICT:  # it may be there already: then only its files are renewed
+        created.raise_for_status()
+    with TemporaryDirectory() as folder:
+        files = [("files", (path.name, path.read_bytes())) for path in render_sample(Path(folder))]
+    api.post(f"/api/knowledge-bases/{SAMPLE_NAME}/documents", files=files).raise_for_status()
+
+
+def _wait_for_documents(api: httpx.Client, console: Console, stopping: threading.Event) -> None:
+    with _bar(console) as bar:
+        tasks: dict[str, Any] = {}
+        while not stopping.is_set():
+            answer = api.get(f"/api/knowledge-bases/{SAMPLE_NAME}/documents")
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                return  # deleted by its owner
+            documents = answer.raise_for_status().json()["documents"]
+            for document in documents:
+                progress = document["progress"]
+                if document["status"] not in _FINAL and document["id"] not in tasks:
+                    tasks[document["id"]] = bar.add_task(f"Reading {document['external_id']}", total=None)
+                if document["id"] in tasks:
+                    bar.update(tasks[document["id"]], completed=progress["done"], total=progress["total"])
+            if all(document["status"] in _FINAL for document in documents):
+                return
+            time.sleep(0.3)
+
+
+def _say_where_everything_is(settings: Settings, console: Console, *, sample: bool) -> None:
+    from app.sample import FIRST_QUESTIONS
+
+    lines = [
+        f"User interface   [link]{_ui_address(settings)}[/link]",
+        f"API              [link]{settings.api_address}[/link]   (reference: {settings.api_address}/docs)",
+        f"Kept in          {settings.home_folder}",
+    ]
+    if sample:
+        lines += ["", "Ask for example", *(f"  {question}" for question in FIRST_QUESTIONS.values())]
+    lines += ["", "Ctrl-C stops everything."]
+    console.print(Panel("\n".join(lines), title="Answerdesk is running", expand=False), highlight=False)
+
+
+@contextmanager
+def _until_told_to_stop() -> Iterator[threading.Event]:
+    """An event that Ctrl-C, SIGTERM and a closed terminal set, instead of ending this process at once."""
+    stopping = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, lambda *_: stopping.set()) for number in numbers]
+    try:
+        yield stopping
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total}"),
+        TimeRemainingColumn(),
+        console=console,
+    )

@@ -1,0 +1,165 @@
+"""What the command line does, in this process and with the same code as the API.
+
+Owns the joining of settings to the functions behind the API's routes. Knows nothing of arguments and printing.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from app.bootstrap import Services, build_services
+from app.errors import BadFilter
+from app.knowledge_bases import (
+    NewKnowledgeBase,
+    SearchRequest,
+    SearchResult,
+)
+from app.knowledge_bases import create_knowledge_base as create
+from app.knowledge_bases import delete_knowledge_base as delete
+from app.knowledge_bases import list_knowledge_bases as list_all
+from app.knowledge_bases import search as search_in
+from app.messages import citation_row
+from app.models import KnowledgeBase, new_id, now
+from app.scope import Scope
+from app.settings import Settings
+from app.shapes import CitationShape, KnowledgeBaseShape, MessageShape
+from migrations import upgrade
+from rag import evaluate as evaluation
+from rag.errors import UnknownFilter
+from rag.types import Answer, Question
+
+SCOPE = Scope()
+"""Who has the files has everything: the command line acts for the default workspace."""
+
+
+def services_for(settings: Settings) -> Services:
+    """Services over an installation that is brought up to date first."""
+    migrate(settings)
+    return build_services(settings)
+
+
+def migrate(settings: Settings) -> None:
+    settings.home_folder.mkdir(parents=True, exist_ok=True)
+    upgrade(settings.database_url)
+
+
+def create_knowledge_base(settings: Settings, name: str, language: str) -> KnowledgeBaseShape:
+    return create(services_for(settings), SCOPE, NewKnowledgeBase(name=name, language=language))
+
+
+def list_knowledge_bases(settings: Settings) -> list[KnowledgeBaseShape]:
+    return list_all(services_for(settings), SCOPE)
+
+
+def delete_knowledge_base(settings: Settings, name: str) -> None:
+    delete(services_for(settings), SCOPE, name)
+
+
+def search(settings: Settings, name: str, query: str, top_k: int, filter: Mapping[str, Any]) -> SearchResult:
+    request = SearchRequest(query=query, top_k=top_k, filter=dict(filter))
+    return search_in(services_for(settings), SCOPE, name, request)
+
+
+def ask(settings: Settings, name: str, question: str, filter: Mapping[str, Any]) -> MessageShape:
+    """One question in a conversation of its own, of which nothing is stored."""
+    services = services_for(settings)
+    try:
+        answer = services.chain(_row(services, name)).answer(Question(question, filter=filter))
+    except UnknownFilter as error:
+        raise BadFilter(str(error), {"filter": dict(filter)}) from error
+    return _message(answer)
+
+
+def _message(answer: Answer) -> MessageShape:
+    rows = [citation_row(citation, new_id()) for citation in answer.citations]
+    return MessageShape(
+        id=new_id(),
+        client_message_id="",
+        conversation_id="",
+        role="assistant",
+        status="answered",
+        kind=answer.kind,
+        text=answer.text,
+        citations=[CitationShape.of(row) for row in rows],
+        searched_for=answer.searched_for,
+        answerer=answer.answerer,
+        model=answer.model,
+        timings_ms=dict(answer.timings_ms),
+        created_at=now(),
+    )
+
+
+def answer_for_people(message: MessageShape) -> str:
+    """The answer and its numbered sources, as plain text."""
+    lines = [message.text, ""]
+    for citation in message.citations:
+        pages = sorted({span.page for span in citation.spans if span.page is not None})
+        place = [citation.title, " › ".join(citation.heading_path)]
+        place += [f"page {', '.join(map(str, pages))}"] if pages else []
+        lines.append(f"[{citation.marker}] {', '.join(part for part in place if part)}")
+    model = f", {message.model}" if message.model else ""
+    return "\n".join([*lines, f"({message.kind}; {message.answerer}{model})"]).replace("[", "\\[")
+
+
+def evaluate(
+    settings: Settings, name: str, queries: Path, qrels: Path, top_k: int, run_out: Path | None
+) -> dict[str, Any]:
+    """Retrieves for every query as the API does. Returns the figures by name."""
+    services = services_for(settings)
+    retriever = services.retriever(_row(services, name))
+    asked = evaluation.read_queries(queries)
+    report = evaluation.evaluate(retriever, asked, evaluation.read_judgements(qrels), top_k)
+    if run_out is not None:
+        lines = (json.dumps(asdict(entry), ensure_ascii=False) for entry in report.run)
+        run_out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return {
+        "queries": report.queries,
+        "unjudged": report.unjudged,
+        "top_k": report.top_k,
+        **{f"recall@{k}": value for k, value in report.recall.items()},
+        "hit@1": report.hit_at_1,
+        **{f"ndcg@{k}": value for k, value in report.ndcg.items()},
+        **{f"milliseconds_p{percent}": value for percent, value in report.milliseconds.items()},
+    }
+
+
+def index_check(settings: Settings, name: str) -> list[dict[str, Any]]:
+    """One report a knowledge base: how many passages there are, which ones its index has too many, or lacks."""
+    services = services_for(settings)
+    reports = []
+    for row in _rows(services, name):
+        found = services.index(row).check(services.passages(row))
+        reports.append(
+            {
+                "knowledge_base": row.name,
+                "change": found.change,
+                "snapshot_change": found.snapshot_change,
+                "passages": found.passages,
+                "orphans": sorted({*found.orphan_vectors, *found.orphan_words}),
+                "missing": sorted({*found.missing_vectors, *found.missing_words}),
+            }
+        )
+    return reports
+
+
+def index_rebuild(settings: Settings, name: str) -> list[str]:
+    """Builds the indexes anew and returns their names."""
+    services = services_for(settings)
+    rows = _rows(services, name)
+    for row in rows:
+        services.index(row).rebuild(services.passages(row))
+    return [row.name for row in rows]
+
+
+def _row(services: Services, name: str) -> KnowledgeBase:
+    with services.database.read() as session:
+        return SCOPE.knowledge_base(session, name)
+
+
+def _rows(services: Services, name: str) -> list[KnowledgeBase]:
+    if name:
+        return [_row(services, name)]
+    with services.database.read() as session:
+        return list(session.scalars(SCOPE.knowledge_base_query().order_by(KnowledgeBase.name)))

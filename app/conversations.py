@@ -1,0 +1,360 @@
+"""The conversation manager: receives questions, has them answered, and sees to it that each is answered once.
+
+Owns the running answers of this process: their threads, leases, and what happens when readers leave or a
+process dies. No database session is open while a chain works: the question is committed, then answered, then
+the answer is committed. Knows no HTTP and no SQL (`app.messages`), and nothing of how events reach readers
+(`app.events`).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import cited_pages, message_reading, messages
+from app.bootstrap import Services
+from app.errors import BadFilter, ServiceError
+from app.events import Draft, EventBus, Subscription
+from app.messages import Assignment
+from app.metrics import Metrics
+from app.models import new_id
+from app.scope import Scope
+from app.shapes import ErrorShape, MessageShape
+from rag.errors import ModelFailed, RagError, UnknownFilter
+from rag.language import Language, language_of
+from rag.types import Answer, Cited, Finished
+
+_LOG = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+TICK_S = 0.2
+"""How often the running answers are looked after."""
+
+LOOK_AGAIN_S = 0.5
+"""How often it is asked whether somebody still listens in another process."""
+
+STORAGE_THREADS = 8
+
+APOLOGIES: dict[Language, str] = {
+    "en": "Sorry, I could not answer this because of a technical problem. Please ask again in a moment.",
+    "zh": "抱歉，由于技术问题，我暂时无法回答。请稍后再问一次。",
+}
+
+
+@dataclass(eq=False, slots=True)
+class _Running:
+    """An answer that this process makes. `is_kept` ones go on without readers; `is_over` tells the thread to end."""
+
+    assignment: Assignment
+    draft: Draft
+    is_kept: bool
+    is_over: bool = False
+    kept_text: str = ""
+    citation_ids: dict[int, str] = field(default_factory=dict)
+
+
+class ConversationManager:
+    """Everything about conversations that needs more than one transaction. Lives on the event loop."""
+
+    def __init__(self, services: Services, metrics: Metrics) -> None:
+        self._services = services
+        self._database = services.database
+        self._settings = services.settings.answers
+        self.metrics = metrics
+        self._process = new_id()
+        self._storage = ThreadPoolExecutor(STORAGE_THREADS, "storage")
+        self._answering = ThreadPoolExecutor(self._settings.parallel, "answering")
+        self._running: dict[str, _Running] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.bus = EventBus(self._database, self._storage, self._process)
+
+    async def start(self) -> None:
+        self.bus.start()
+        self._tasks = [
+            asyncio.create_task(self._every(TICK_S, self._stop_unheard)),
+            asyncio.create_task(self._every(self._settings.lease_s / 4, self._renew)),
+            asyncio.create_task(self._every(min(2.0, self._settings.lease_s / 2), self._take_over)),
+        ]
+
+    async def stop(self) -> None:
+        """Ends the streams and gives up the leases, so that the next process goes on at once."""
+        for task in self._tasks:
+            task.cancel()
+        self.bus.close()
+        left = [running.assignment for running in self._running.values()]
+        for running in self._running.values():
+            running.is_over = True
+        if left:
+            await self._in_storage(messages.release, self._database, left)
+        self._answering.shutdown(wait=False, cancel_futures=True)
+        self._storage.shutdown(wait=False, cancel_futures=True)
+
+    async def receive(
+        self, scope: Scope, conversation_id: str, *, text: str, client_message_id: str, request: Mapping[str, Any]
+    ) -> Subscription:
+        """Keeps a question and starts its answer; gives the answer's events, whoever makes it.
+
+        The same `client_message_id` again gives the same answer: at once when it is there, joined when it is in
+        progress, started again when it was stopped. Raises `NotFound` and `BadFilter`.
+        """
+        if request.get("filter"):
+            await self._in_storage(self._check_filter, scope, conversation_id, request["filter"])
+        receipt = await self._in_storage(
+            partial(
+                messages.receive,
+                self._database,
+                scope,
+                conversation_id,
+                text=text,
+                client_message_id=client_message_id,
+                request=request,
+                lease=self._new_lease(),
+                lease_s=self._settings.lease_s,
+            )
+        )
+        if receipt.assignment is None or receipt.question is None:
+            return await self.listen(scope, conversation_id, message_id=receipt.answer.id)
+        before = receipt.assignment.change - 2
+        reader = self.bus.join(scope, conversation_id, message_id=receipt.answer.id, seen=before)
+        self.bus.publish(before + 1, receipt.question)
+        self._begin(receipt.assignment)
+        return reader
+
+    async def listen(
+        self, scope: Scope, conversation_id: str, *, message_id: str | None = None, after: int | None = None
+    ) -> Subscription:
+        """Events of a conversation from change `after` on (None: from now on), or all of one message.
+
+        A reader who comes back to a stopped answer starts it again. Raises `NotFound`.
+        """
+        reader = self.bus.join(scope, conversation_id, message_id=message_id, seen=None)
+        try:
+            stopped = message_id or await self._in_storage(
+                message_reading.newest_stopped, self._database, scope, conversation_id
+            )
+            if stopped is not None:
+                await self._restart(stopped)
+            await self.bus.bring_up_to_date(reader, after)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Runs what makes an answer that is not kept in one of the threads for answers."""
+        self._answering.submit(work)
+
+    def _begin(self, assignment: Assignment, *, is_kept: bool = False) -> None:
+        message = assignment.message
+        if superseded := self._running.get(message.id):
+            superseded.is_over = True
+        running = _Running(assignment, self.bus.begin(message), is_kept)
+        self._running[message.id] = running
+        self.bus.publish(assignment.change, message)
+        self._answering.submit(self._make, running)
+
+    def _make(self, running: _Running) -> None:
+        """In a thread: makes one answer and saves it."""
+        ended: tuple[int, MessageShape] | None = None
+        try:
+            ended = self._answer(running)
+        except Exception:  # noqa: BLE001  a thread's last frame: logged, and the lease lets somebody else try
+            _LOG.exception("Message %s could not be saved; it is taken up again later.", running.draft.message.id)
+        finally:
+            self.bus.post(partial(self._end, running, ended))
+        if ended is not None and ended[1].citations:
+            self._add_boxes(ended[1])
+
+    def _answer(self, running: _Running) -> tuple[int, MessageShape] | None:
+        """The saved message and its change number; None when somebody else has taken over."""
+        try:
+            answer = self._stream(running)
+        except Exception as error:  # noqa: BLE001  whatever it is, the question must not stay without a reply
+            _LOG.log(
+                logging.WARNING if isinstance(error, RagError | ServiceError) else logging.ERROR,
+                "Message %s could not be answered.",
+                running.draft.message.id,
+                exc_info=error,
+            )
+            return None if running.is_over else self._fail(running.assignment, error)
+        if answer is None:
+            return None
+        ended = messages.finish(self._database, running.assignment, answer, running.citation_ids)
+        if ended is None:
+            _LOG.warning("Message %s is not ours any more; its answer is dropped.", running.draft.message.id)
+        else:
+            self.metrics.count_answer(answer)
+        return ended
+
+    def _stream(self, running: _Running) -> Answer | None:
+        """Hands the chain's events on; None when nobody wants the answer any more."""
+        chain = self._services.chain(running.assignment.knowledge_base)
+        with closing(chain.stream(running.assignment.question)) as events:
+            for event in events:
+                if running.is_over:
+                    return None
+                if isinstance(event, Finished):
+                    return event.answer
+                citation_id = new_id()
+                if isinstance(event, Cited):
+                    running.citation_ids[event.citation.marker] = citation_id
+                self.bus.post(partial(self._advance, running, event, citation_id))
+        raise RuntimeError("the chain ended without an answer")
+
+    def _fail(self, assignment: Assignment, error: Exception) -> tuple[int, MessageShape] | None:
+        shape = _as_shape(error)
+        ended = messages.fail(
+            self._database,
+            assignment,
+            text=APOLOGIES[language_of(assignment.question.text)],
+            code=shape.error.code,
+            reason=shape.error.message,
+        )
+        if ended is not None:
+            self.metrics.count_failure(shape.error.code)
+        return ended
+
+    def _add_boxes(self, message: MessageShape) -> None:
+        """After the answer was sent: where its quotes stand on the page images."""
+        try:
+            found = cited_pages.boxes_of(self._database, self._services.settings.files_folder, message.citations)
+            cited = messages.set_boxes(self._database, found) if found else []
+        except Exception:  # noqa: BLE001  the answer is out; boxes only decorate it
+            _LOG.exception("The boxes of message %s could not be found; its answer stands without.", message.id)
+            return
+        for citation in cited:
+            self.bus.post(partial(self.bus.cite, message, citation))
+
+    def _advance(self, running: _Running, event: Any, citation_id: str) -> None:
+        if not running.is_over:
+            self.bus.advance(running.draft, event, citation_id)
+
+    def _end(self, running: _Running, ended: tuple[int, MessageShape] | None) -> None:
+        self._drop(running)
+        if ended is not None:
+            change, message = ended
+            if message.error is not None:
+                details = {**message.error.details, "message_id": message.id}
+                self.bus.report_error(message, ErrorShape.of(message.error.code, message.error.message, details))
+            self.bus.publish(change, message)
+
+    def _drop(self, running: _Running) -> None:
+        running.is_over = True
+        message_id = running.draft.message.id
+        if self._running.get(message_id) is running:
+            del self._running[message_id]
+            del self.bus.drafts[message_id]
+
+    async def _restart(self, message_id: str) -> None:
+        assignment = await self._in_storage(
+            partial(
+                messages.restart, self._database, message_id, lease=self._new_lease(), lease_s=self._settings.lease_s
+            )
+        )
+        if assignment is not None:
+            self._begin(assignment)
+
+    async def _stop_unheard(self) -> None:
+        """Stops the answers that nobody has listened to for a while, here or in another process."""
+        now = asyncio.get_running_loop().time()
+        for running in list(self._running.values()):
+            since = running.draft.unheard_since
+            if running.is_kept or since is None or now - since < self._settings.stop_after_reader_left_s:
+                continue
+            draft = running.draft
+            stopped = await self._in_storage(
+                partial(
+                    messages.stop,
+                    self._database,
+                    running.assignment,
+                    text=draft.text,
+                    citations=list(draft.citations),
+                    ids=dict(draft.citation_ids),
+                )
+            )
+            if stopped is None:  # somebody listens elsewhere, or the answer has just been finished
+                draft.unheard_since = now - self._settings.stop_after_reader_left_s + LOOK_AGAIN_S
+                continue
+            self._drop(running)
+            self.bus.publish(*stopped)
+            if self.bus.has_readers(draft.message.conversation_id):  # came back at this very moment
+                await self._restart(draft.message.id)
+
+    async def _renew(self) -> None:
+        """Prolongs the leases, and keeps what has been written so far for other processes' readers."""
+        for running in list(self._running.values()):
+            text = running.draft.text
+            written = text if text != running.kept_text else None
+            change = await self._in_storage(
+                messages.renew, self._database, running.assignment, written, self._settings.lease_s
+            )
+            if change is None:
+                self._drop(running)  # it has just ended, or another process has taken over
+                continue
+            running.kept_text = text
+            if written is not None:
+                self.bus.note(running.draft.message.conversation_id, change)
+
+    async def _take_over(self) -> None:
+        """Makes the answers of processes that died, readers or not; gives up on those that killed too many."""
+        free = self._settings.parallel - len(self._running)
+        if free <= 0:
+            return
+        for orphan in await self._in_storage(messages.orphans, self._database, free):
+            if orphan.message_id in self._running:
+                continue
+            assignment = await self._in_storage(
+                partial(messages.claim, self._database, orphan, lease=self._new_lease(), lease_s=self._settings.lease_s)
+            )
+            if assignment is None:
+                continue
+            _LOG.warning("Message %s was left unanswered by its process; attempt %d.", *orphan.next_attempt)
+            if orphan.attempts >= self._settings.max_attempts:
+                tried = ModelFailed(f"{orphan.attempts} attempts ended before there was an answer.", transient=False)
+                ended = await self._in_storage(self._fail, assignment, tried)
+                if ended is not None:
+                    self.bus.publish(*ended)
+            else:
+                self._begin(assignment, is_kept=True)
+
+    def _check_filter(self, scope: Scope, conversation_id: str, filter: Mapping[str, Any]) -> None:
+        with self._database.read() as session:
+            conversation = scope.conversation(session, conversation_id)
+            knowledge_base = scope.knowledge_base(session, conversation.knowledge_base_id)
+        try:
+            self._services.passages(knowledge_base).document_keys(filter)
+        except UnknownFilter as error:
+            raise BadFilter(str(error), {"filter": dict(filter)}) from error
+
+    def _new_lease(self) -> str:
+        return f"{self._process}/{new_id()}"
+
+    async def _in_storage(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._storage, partial(work, *arguments))
+
+    async def _every(self, seconds: float, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await look()
+            except SQLAlchemyError:
+                _LOG.exception("The database did not answer; trying again.")
+
+
+def _as_shape(error: Exception) -> ErrorShape:
+    """What people are told. Messages of errors that are not ours may hold internals and stay in the log."""
+    match error:
+        case UnknownFilter():
+            return ErrorShape.of(BadFilter.code, str(error))
+        case RagError():
+            return ErrorShape.of("answer_failed", str(error))
+        case ServiceError():
+            return ErrorShape.of(error.code, error.message, error.details)
+        case _:
+            return ErrorShape.of("internal_error", "Something went wrong while answering; the server's log says what.")

@@ -1,0 +1,75 @@
+"""The database: engine, sessions and the two kinds of transaction.
+
+Owns how SQLite and PostgreSQL are spoken to. Knows no tables and no queries.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session, sessionmaker
+
+_WRITES = "answerdesk_writes"
+
+
+class Database:
+    """One engine. `read()` and `write()` give sessions that end with the `with` block.
+
+    On SQLite a writer begins with `BEGIN IMMEDIATE`, so that it waits for its turn at the start (up to
+    `busy_timeout_s`) and can never fail half way; readers see a snapshot and wait for nobody (WAL).
+    """
+
+    def __init__(self, url: str, busy_timeout_s: float = 30.0) -> None:
+        self.engine = _create_engine(url, busy_timeout_s)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session whose statements see one consistent snapshot; nothing is written."""
+        with self._sessions() as session:
+            if not self.is_sqlite:
+                session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session  # closing the session ends the transaction; a rollback would empty the rows that were read
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session that commits at the end of the block and rolls back when the block raises."""
+        with self._sessions() as session:
+            session.connection(execution_options={_WRITES: True})
+            try:
+                yield session
+            except BaseException:
+                session.rollback()
+                raise
+            session.commit()
+
+    def is_reachable(self) -> bool:
+        """Whether a statement runs; raises SQLAlchemy's error when it does not."""
+        with self.engine.connect() as connection:
+            return bool(connection.execute(text("SELECT 1")).scalar())
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+def _create_engine(url: str, busy_timeout_s: float) -> Engine:
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+    engine = create_engine(url, connect_args={"timeout": busy_timeout_s, "check_same_thread": False}, pool_size=40)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions begin where we say so, see _begin_sqlite
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-16000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Any) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,105 @@
+"""What readers of conversations ask SQL: a conversation as it stands, and what changed since they last looked.
+
+Owns the reading side of `app.messages`. Every function is one short transaction; the only thing written here is
+that somebody listens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.db import Database
+from app.models import Citation, Conversation, Message, now
+from app.scope import Scope
+from app.shapes import ConversationWithMessages, MessageShape
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Messages that changed after a number, oldest change first, and the conversation's number as of then."""
+
+    change: int
+    messages: Sequence[tuple[int, MessageShape]]
+
+
+def missed(
+    database: Database, scope: Scope, conversation_id: str, after: int | None, message_id: str | None = None
+) -> Missed:
+    """What a reader who has seen everything up to `after` has not: changed messages and those being answered.
+
+    `after` None means that the reader has seen all up to now. With `message_id`, that message alone, however old.
+    """
+    with database.read() as session:
+        change = scope.conversation(session, conversation_id).change
+        query = select(Message).where(Message.conversation_id == conversation_id).order_by(Message.change)
+        if message_id is not None:
+            query = query.where(Message.id == message_id)
+        else:
+            seen = change if after is None else after
+            query = query.where((Message.change > seen) | (Message.status == "answering"))
+        rows = session.scalars(query).all()
+        return Missed(change, [(row.change, shape) for row, shape in zip(rows, shapes_of(session, rows), strict=True)])
+
+
+def look(database: Database, watched: Sequence[str], own_leases: str, presence_s: float) -> dict[str, int]:
+    """The change numbers of the watched conversations; those that are gone are missing.
+
+    Where an answer is in progress whose lease does not begin with `own_leases`, its maker is told that somebody
+    listens: the conversation's `readers_until` is set `presence_s` seconds ahead.
+    """
+    numbers = select(Conversation.id, Conversation.change).where(Conversation.id.in_(watched))
+    answered_elsewhere = select(Message.conversation_id).where(
+        Message.conversation_id.in_(watched),
+        Message.status == "answering",
+        Message.lease_owner.not_like(f"{own_leases}%"),
+    )
+    with database.read() as session:
+        found = {row.id: row.change for row in session.execute(numbers)}
+        elsewhere = session.scalars(answered_elsewhere).all()
+    if elsewhere:
+        until = now() + timedelta(seconds=presence_s)
+        with database.write() as session:
+            session.execute(update(Conversation).where(Conversation.id.in_(elsewhere)).values(readers_until=until))
+    return found
+
+
+def newest_stopped(database: Database, scope: Scope, conversation_id: str) -> str | None:
+    """The id of the conversation's last message if it is an answer that was stopped."""
+    query = (
+        scope.message_query()
+        .where(Message.conversation_id == conversation_id)
+        .order_by(Message.ordinal.desc())
+        .limit(1)
+    )
+    with database.read() as session:
+        last = session.scalars(query).first()
+        return last.id if last is not None and last.status == "stopped" else None
+
+
+def conversation_with_messages(database: Database, scope: Scope, conversation_id: str) -> ConversationWithMessages:
+    with database.read() as session:
+        row = scope.conversation(session, conversation_id)
+        query = select(Message).where(Message.conversation_id == conversation_id).order_by(Message.ordinal)
+        messages = shapes_of(session, session.scalars(query).all())
+        return ConversationWithMessages(
+            id=row.id,
+            knowledge_base=row.knowledge_base_id,
+            change=row.change,
+            created_at=row.created_at,
+            messages=messages,
+        )
+
+
+def shape_of(session: Session, row: Message) -> MessageShape:
+    return shapes_of(session, [row])[0]
+
+
+def shapes_of(session: Session, rows: Sequence[Message]) -> list[MessageShape]:
+    of_message: dict[str, list[Citation]] = {row.id: [] for row in rows}
+    if rows:
+        for citation in session.scalars(select(Citation).where(Citation.message_id.in_(of_message))):
+            of_message[citation.message_id].append(citation)
+    return [MessageShape.of(row, of_message[row.id]) for row in rows]

@@ -1,0 +1,291 @@
+"""The tables. SQL is the truth; every index is derived from it.
+
+Owns names, types and constraints; the migrations in `migrations/versions` create them. Knows no queries.
+
+Public ids are UUIDv7 strings; `key` columns are the integers by which indexes know passages and documents.
+A knowledge base's `change` is its change number: raised under the row's lock in the transaction that changes
+its passages, it orders `Passage.added_change` and `Removal.change`.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import uuid_utils
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+DEFAULT_WORKSPACE = "default"
+
+IntegerKey = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER
+
+
+def new_id() -> str:
+    """A UUIDv7: unique, and ordered by the time it was made."""
+    return str(uuid_utils.uuid7())
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Times in UTC with their zone, also on SQLite, which stores none."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012  SQLAlchemy reads it from the class
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        datetime: UtcDateTime,
+    }
+
+
+class KnowledgeBase(Base):
+    __tablename__ = "knowledge_base"
+    __table_args__ = (UniqueConstraint("workspace_id", "name"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    workspace_id: Mapped[str] = mapped_column(String(36), default=DEFAULT_WORKSPACE)
+    name: Mapped[str] = mapped_column(String(200))
+    language: Mapped[str] = mapped_column(String(16), default="")
+    change: Mapped[int] = mapped_column(BigInteger, default=0)
+    embedder: Mapped[str] = mapped_column(String(200))
+    dimension: Mapped[int]
+    chunker_version: Mapped[str] = mapped_column(String(40))
+    settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Job(Base):
+    """One uploaded source to ingest: a file, or a JSONL of many records."""
+
+    __tablename__ = "job"
+    __table_args__ = (Index("ix_job_claim", "status", "created_at"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    knowledge_base_id: Mapped[str] = mapped_column(ForeignKey("knowledge_base.id", ondelete="CASCADE"), index=True)
+    status: Mapped[str] = mapped_column(String(16), default="queued")  # queued, running, done, failed, cancelled
+    source_name: Mapped[str] = mapped_column(String(1000))
+    source_path: Mapped[str] = mapped_column(String(2000))  # relative to the files folder
+    external_id: Mapped[str] = mapped_column(String(1000))
+    content_hash: Mapped[str] = mapped_column(String(64), default="")
+    media_type: Mapped[str] = mapped_column(String(120), default="")
+    facets: Mapped[dict[str, Any]] = mapped_column(
+        default=dict
+    )  # given at the upload, for every document of the source
+    attempts: Mapped[int] = mapped_column(default=0)
+    lease_owner: Mapped[str | None] = mapped_column(String(100))
+    lease_until: Mapped[datetime | None]
+    not_before: Mapped[datetime | None]
+    stage: Mapped[str] = mapped_column(String(16), default="queued")
+    done: Mapped[int] = mapped_column(default=0)
+    total: Mapped[int | None]
+    seconds_left: Mapped[float | None] = mapped_column(Float)
+    message: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Document(Base):
+    __tablename__ = "document"
+    __table_args__ = (
+        UniqueConstraint("knowledge_base_id", "external_id"),
+        {"sqlite_autoincrement": True},  # a key is never given twice: indexes remember removed ones
+    )
+
+    key: Mapped[int] = mapped_column(IntegerKey, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(36), unique=True, default=new_id)
+    knowledge_base_id: Mapped[str] = mapped_column(ForeignKey("knowledge_base.id", ondelete="CASCADE"))
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"), index=True)
+    external_id: Mapped[str] = mapped_column(String(1000))
+    title: Mapped[str] = mapped_column(String(1000))
+    version: Mapped[int] = mapped_column(default=0)  # 0 until its first content is stored
+    status: Mapped[str] = mapped_column(String(24), default="queued")
+    message: Mapped[str] = mapped_column(Text, default="")
+    media_type: Mapped[str] = mapped_column(String(120), default="")
+    language: Mapped[str] = mapped_column(String(16), default="")
+    content_hash: Mapped[str] = mapped_column(String(64), default="")
+    file_path: Mapped[str] = mapped_column(String(2000), default="")  # of the stored content, in the files folder
+    facets: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    warnings: Mapped[list[Any]] = mapped_column(default=list)
+    page_count: Mapped[int] = mapped_column(default=0)
+    passage_count: Mapped[int] = mapped_column(default=0)
+    window_count: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+
+class Page(Base):
+    """A page's text as it is cited. `source_map` are int32 triples (text start, glyph index, length)."""
+
+    __tablename__ = "page"
+
+    document_key: Mapped[int] = mapped_column(
+        IntegerKey, ForeignKey("document.key", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    label: Mapped[str | None] = mapped_column(String(40))
+    text: Mapped[str] = mapped_column(Text)
+    source_map: Mapped[bytes] = mapped_column(LargeBinary, default=b"")
+
+
+class Passage(Base):
+    __tablename__ = "passage"
+    __table_args__ = (
+        Index("ix_passage_change", "knowledge_base_id", "added_change"),
+        Index("ix_passage_document", "document_key", "ordinal"),
+        {"sqlite_autoincrement": True},
+    )
+
+    key: Mapped[int] = mapped_column(IntegerKey, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(36), unique=True, default=new_id)
+    knowledge_base_id: Mapped[str] = mapped_column(ForeignKey("knowledge_base.id", ondelete="CASCADE"))
+    document_key: Mapped[int] = mapped_column(IntegerKey, ForeignKey("document.key", ondelete="CASCADE"))
+    added_change: Mapped[int] = mapped_column(BigInteger)
+    ordinal: Mapped[int]
+    heading_path: Mapped[list[Any]]
+    spans: Mapped[list[Any]]  # [[page, start, end, anchor], ...]
+    windows: Mapped[list[Any]]  # [[start, end], ...]
+    first_page: Mapped[int] = mapped_column(default=0)  # of its spans; 0 in documents without pages
+    last_page: Mapped[int] = mapped_column(default=0)
+    page_label: Mapped[str | None] = mapped_column(String(40))  # printed on its first page
+    text: Mapped[str] = mapped_column(Text)
+    content_hash: Mapped[str] = mapped_column(String(64), default="")
+
+
+class PassageVectors(Base):
+    """float16, shape [1 + windows, dimension], C order, little endian: row 0 the passage, then its windows."""
+
+    __tablename__ = "passage_vectors"
+
+    passage_key: Mapped[int] = mapped_column(
+        IntegerKey, ForeignKey("passage.key", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    vectors: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class Removal(Base):
+    """A passage that is gone, so that indexes learn of it."""
+
+    __tablename__ = "removal"
+    __table_args__ = (Index("ix_removal_change", "knowledge_base_id", "change"),)
+
+    knowledge_base_id: Mapped[str] = mapped_column(
+        ForeignKey("knowledge_base.id", ondelete="CASCADE"), primary_key=True
+    )
+    passage_key: Mapped[int] = mapped_column(IntegerKey, primary_key=True, autoincrement=False)
+    change: Mapped[int] = mapped_column(BigInteger)
+
+
+class Conversation(Base):
+    __tablename__ = "conversation"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    workspace_id: Mapped[str] = mapped_column(String(36), default=DEFAULT_WORKSPACE)
+    knowledge_base_id: Mapped[str] = mapped_column(ForeignKey("knowledge_base.id", ondelete="CASCADE"), index=True)
+    change: Mapped[int] = mapped_column(BigInteger, default=0)
+    state: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    readers_until: Mapped[datetime | None]  # somebody listens, until then at least, in a process that does not answer
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Message(Base):
+    """A customer's question or the answer to it. `change` orders what happened in the conversation.
+
+    The pair is written together; question and answer carry the same `client_message_id`, so the unique
+    constraint makes a repeated request find the first pair. An answer is written by whoever holds its lease.
+    """
+
+    __tablename__ = "message"
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "client_message_id", "role"),
+        Index("ix_message_conversation_change", "conversation_id", "change"),
+        Index("ix_message_status_lease", "status", "lease_until"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversation.id", ondelete="CASCADE"))
+    ordinal: Mapped[int]
+    client_message_id: Mapped[str] = mapped_column(String(100))
+    reply_to: Mapped[str | None] = mapped_column(String(36))
+    role: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[str | None] = mapped_column(String(24))
+    text: Mapped[str] = mapped_column(Text, default="")
+    request: Mapped[dict[str, Any]] = mapped_column(default=dict)  # filter, context, images: what the answer needs
+    searched_for: Mapped[str | None] = mapped_column(Text)
+    answerer: Mapped[str | None] = mapped_column(String(40))
+    model: Mapped[str | None] = mapped_column(String(200))
+    timings_ms: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    change: Mapped[int] = mapped_column(BigInteger, default=0)
+    lease_owner: Mapped[str | None] = mapped_column(String(100))
+    lease_until: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Citation(Base):
+    """A copy of what was cited, readable when the document has changed."""
+
+    __tablename__ = "citation"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    message_id: Mapped[str] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"), index=True)
+    marker: Mapped[int]
+    passage_id: Mapped[str] = mapped_column(String(36))
+    document_id: Mapped[str] = mapped_column(String(36))  # no foreign key: the citation outlives the document
+    document_version: Mapped[int]
+    external_id: Mapped[str] = mapped_column(String(1000))
+    title: Mapped[str] = mapped_column(String(1000))
+    heading_path: Mapped[list[Any]]
+    spans: Mapped[list[Any]]
+    page_label: Mapped[str | None] = mapped_column(String(40))
+    quote: Mapped[str] = mapped_column(Text)
+    boxes: Mapped[list[Any]] = mapped_column(default=list)
+
+
+class Feedback(Base):
+    __tablename__ = "feedback"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    message_id: Mapped[str] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"), unique=True)
+    rating: Mapped[str] = mapped_column(String(8))  # up, down
+    comment: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)

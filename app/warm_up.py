@@ -1,0 +1,66 @@
+"""What is loaded at the start, so that the first question is as fast as the next: embedder and indexes.
+
+Owns the thread that loads, and what `/ready` says about it. Knows nothing of how either is loaded.
+"""
+
+import logging
+import threading
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.bootstrap import Services
+from app.models import KnowledgeBase
+from rag import analyzer
+
+_LOG = logging.getLogger(__name__)
+
+STOP_AFTER_S = 5.0
+
+
+class WarmUp:
+    """`problems` keep questions from being answered; `warnings` are knowledge bases that could not be opened."""
+
+    def __init__(self, services: Services) -> None:
+        self.problems: dict[str, str] = {
+            "embedder": "The embedder is being loaded.",
+            "index": "Indexes are being opened.",
+        }
+        self.warnings: dict[str, str] = {}
+        self._services = services
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._load, name="warm-up", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Waits for what is being loaded, though not for long: the process ends."""
+        self._stopping.set()
+        self._thread.join(STOP_AFTER_S)
+
+    def _load(self) -> None:
+        try:
+            _ = self._services.embedder
+            analyzer.warm_up()
+        except Exception as error:  # noqa: BLE001  a thread's last frame: logged and shown by /ready
+            _LOG.exception("The embedder cannot be loaded.")
+            self.problems["embedder"] = f"The embedder cannot be loaded: {error}"
+            return
+        del self.problems["embedder"]
+        try:
+            with self._services.database.read() as session:
+                rows = session.scalars(select(KnowledgeBase)).all()
+        except SQLAlchemyError:
+            _LOG.exception("The knowledge bases cannot be read.")
+            self.problems["index"] = "The knowledge bases cannot be read; the server's log says why."
+            return
+        for row in rows:
+            if self._stopping.is_set():
+                return
+            try:
+                self._services.retriever(row)
+            except Exception as error:  # noqa: BLE001  likewise; the other knowledge bases are fine
+                _LOG.exception("Knowledge base %s cannot be opened.", row.name)
+                self.warnings[row.name] = str(error)
+        del self.problems["index"]

@@ -1,0 +1,70 @@
+"""Children of `answerdesk run`: restarted when they end, stopped with all they started, honest about ports."""
+
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from app.processes import RESTARTS, Child, ChildGaveUp, PortTaken, keep_running, require_free_port, stop_all
+
+SLEEPS_WITH_A_CHILD = """
+import subprocess, time
+print(subprocess.Popen(["sleep", "300"]).pid, flush=True)
+time.sleep(300)
+"""
+
+
+def child(tmp_path: Path, program: str) -> Child:
+    return Child("test", [sys.executable, "-c", program], tmp_path / "test.log", dict(os.environ))
+
+
+def wait_for(condition: object, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_a_killed_child_is_started_again_and_stopped_with_its_own_children(tmp_path: Path) -> None:
+    kept = child(tmp_path, SLEEPS_WITH_A_CHILD)
+    kept.start()
+    wait_for(lambda: kept.last_words())
+    assert kept.process is not None
+    first = kept.process.pid
+    os.killpg(first, 9)
+
+    reports: list[str] = []
+    keep_running([kept], stopping=lambda: bool(reports), report=reports.append)
+    assert kept.process.pid != first
+    assert "status -9" in reports[0]
+
+    wait_for(lambda: len(kept.last_words().split()) == 2)
+    grandchild = int(kept.last_words().split()[-1])
+    assert is_alive(grandchild)
+    stop_all([kept])
+    wait_for(lambda: not is_alive(grandchild))
+    assert kept.has_ended()
+
+
+def test_a_child_that_keeps_ending_is_given_up_with_its_last_words(tmp_path: Path) -> None:
+    broken = child(tmp_path, "raise SystemExit('no such database')")
+    broken.start()
+    with pytest.raises(ChildGaveUp, match="no such database"):
+        keep_running([broken], stopping=lambda: False, report=lambda _: None)
+    assert len(broken.started) == RESTARTS
+
+
+def test_a_taken_port_is_said_before_anything_starts() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(PortTaken, match="ANSWERDESK_SERVER__PORT"):
+            require_free_port("127.0.0.1", other.getsockname()[1], "ANSWERDESK_SERVER__PORT")

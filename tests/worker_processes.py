@@ -1,0 +1,43 @@
+"""What tests run in processes of their own around a worker and a reader."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from sqlalchemy import select
+
+from app import sink
+from app.bootstrap import Services, build_services
+from app.models import KnowledgeBase
+from app.settings import Settings
+from app.worker import run_until_idle
+from model_runtime.fakes import HashingEmbedder
+
+
+def search_when_told(settings: Settings, folder: Path) -> None:
+    """Searches once at the start and once after each `go-N` appears; writes the texts found to `found-N`."""
+    services = build_services(settings, HashingEmbedder())
+    for number in range(4):
+        while not (folder / f"go-{number}").exists():
+            time.sleep(0.01)
+        (folder / "partial").write_text(_found(services))
+        (folder / "partial").rename(folder / f"found-{number}")
+
+
+def _found(services: Services) -> str:
+    with services.database.read() as session:
+        knowledge_base = session.scalars(select(KnowledgeBase)).one()
+    return "\n".join(hit.passage.text for hit in services.retriever(knowledge_base).search("boil water", top_k=9).hits)
+
+
+def die_while_storing(settings: Settings) -> None:
+    """Works, and is killed when all rows of a document are written but not yet committed."""
+    write_passages = sink._write_passages
+
+    def write_and_die(*arguments: object) -> None:
+        write_passages(*arguments)  # type: ignore[arg-type]
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    sink._write_passages = write_and_die
+    run_until_idle(build_services(settings, HashingEmbedder()))
