@@ -1,0 +1,1 @@
+"""The Streamlit user interface: an HTTP client of `app`, nothing else."""

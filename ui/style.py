@@ -1,0 +1,140 @@
+"""How things look: the style sheet and the pieces of HTML that Streamlit lacks.
+
+Everything that comes from outside is escaped here, in one place: all functions take plain text. Streamlit's own
+texts (labels, captions, alerts) are Markdown, so nothing from outside goes there. Knows no shapes of the API.
+"""
+
+import re
+from collections.abc import Iterator
+from html import escape as escape  # for the few pieces of HTML that pages make themselves
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import streamlit as st
+
+Kind = Literal["good", "busy", "warn", "bad"]
+
+_MARKER = re.compile(r"\[(\d{1,3})\]")
+_STEP = re.compile(r"(?:\d{1,2}[.)、]|[-•·]|[(（]\d{1,2}[)）]|[①-⑳]|[a-h][.)])\s*")
+_LEAD = re.compile(r".*[:：]")
+_STRONG = re.compile(r"\*\*(?=\S)([^*]+)(?<=\S)\*\*")
+_EMPHASIS = re.compile(r"(?<![A-Za-z0-9*])\*(?=\S)([^*]+)(?<=\S)\*(?![A-Za-z0-9*])")
+_CELL_BORDER = " | "
+
+
+def apply() -> None:
+    """Puts the style sheet into the page."""
+    st.html(Path(__file__).with_name("style.css"))
+
+
+def uploader_texts(drop: str, browse: str, limit: str) -> None:
+    """Puts our words into Streamlit's file uploader, whose own are in English only."""
+    texts = {"drop": drop, "browse": browse, "limit": limit}
+    variables = ";".join(f"--{name}:{_css_string(value)}" for name, value in texts.items())
+    st.html(f"<style>:root{{{variables}}}</style>")
+
+
+def answer_html(
+    text: str, openable: dict[int, str] | None = None, *, doubt: bool = False, growing: bool = False
+) -> str:
+    """An answer as HTML: lines as paragraphs, steps and table rows; markers as chips; `*emphasis*`; nothing else.
+
+    `openable` has what a click on a marker opens. `doubt` sets the first line apart, `growing` shows a cursor.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    body = "".join(_block(lines, openable or {}))
+    classes = "ad-answer" + " ad-doubt" * doubt + " ad-growing" * growing
+    return f'<div class="{classes}">{body}</div>'
+
+
+def _block(lines: list[str], openable: dict[int, str]) -> Iterator[str]:
+    for cells, group in groupby(lines, lambda line: line.count(_CELL_BORDER)):
+        if cells:
+            yield f"<table>{''.join(_row(line, openable) for line in group)}</table>"
+        else:
+            yield from (_paragraph(line, openable) for line in group)
+
+
+def _row(line: str, openable: dict[int, str]) -> str:
+    return f"<tr>{''.join(f'<td>{_inline(cell, openable)}</td>' for cell in line.split(_CELL_BORDER))}</tr>"
+
+
+def _paragraph(line: str, openable: dict[int, str]) -> str:
+    kind = ' class="ad-step"' if _STEP.match(line) else ' class="ad-lead"' if _LEAD.fullmatch(line) else ""
+    return f"<p{kind}>{_inline(line, openable)}</p>"
+
+
+def _inline(text: str, openable: dict[int, str]) -> str:
+    html = _STRONG.sub(r"<b>\1</b>", escape(text))
+    html = _EMPHASIS.sub(r"<em>\1</em>", html)
+    return _MARKER.sub(lambda found: marker(int(found[1]), openable.get(int(found[1]))), html)
+
+
+def marker(number: int, opens: str | None = None) -> str:
+    """The chip of a citation, clickable when it opens something."""
+    if opens is None:
+        return f'<span class="ad-marker">{number}</span>'
+    return f'<button class="ad-marker" data-open="{escape(opens)}">{number}</button>'
+
+
+def chip(number: int, label: str, opens: str) -> str:
+    """A source as a chip."""
+    return f'<button class="ad-chip" data-open="{escape(opens)}">{marker(number)} {escape(label)}</button>'
+
+
+def card(number: int, label: str, quote: str, opens: str, *, shown: bool) -> str:
+    """A source as a card with its quote."""
+    return (
+        f'<button class="ad-card{" ad-shown" if shown else ""}" data-open="{escape(opens)}">'
+        f"{marker(number)}<b>{escape(label)}</b><q>{escape(quote)}</q></button>"
+    )
+
+
+def question(text: str) -> None:
+    """A customer's question, as a bubble."""
+    st.html(f'<div class="ad-question"><span>{escape(text)}</span></div>')
+
+
+def asked(text: str) -> None:
+    """A reader's question, as a heading."""
+    st.html(f'<div class="ad-asked">{escape(text)}</div>')
+
+
+def pill(text: str, kind: Kind) -> str:
+    """A small coloured label."""
+    return f'<span class="ad-pill ad-{kind}">{escape(text)}</span>'
+
+
+def progress(share: float | None, label: str) -> None:
+    """A bar; None: it is not known how much there is to do."""
+    waiting = " ad-waiting" if share is None else ""
+    width = f"{min(1.0, share or 0.0):.1%}"
+    st.html(
+        f'<div class="ad-bar{waiting}"><i style="width:{width}"></i></div><div class="ad-note">{escape(label)}</div>'
+    )
+
+
+def notice(text: str, kind: Kind, more: list[str] | None = None) -> None:
+    """A message, with a list under it."""
+    items = "".join(f"<li>{escape(item)}</li>" for item in more or [])
+    st.html(f'<div class="ad-notice ad-{kind}">{escape(text)}{f"<ul>{items}</ul>" if items else ""}</div>')
+
+
+def hello(title: str, more: str) -> None:
+    """What a page says before anything has happened on it."""
+    st.html(f'<div class="ad-hello"><h2>{escape(title)}</h2><p>{escape(more)}</p></div>')
+
+
+def empty(title: str, more: str = "") -> None:
+    """What stands where there is nothing yet."""
+    st.html(f'<div class="ad-empty"><b>{escape(title)}</b>{escape(more)}</div>')
+
+
+def note(text: str) -> None:
+    st.html(f'<div class="ad-note">{escape(text)}</div>')
+
+
+def _css_string(text: str) -> str:
+    escaped = "".join(character if character.isalnum() else f"\\{ord(character):x} " for character in text)
+    return f'"{escaped}"'

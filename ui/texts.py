@@ -1,0 +1,135 @@
+"""What the pages say, in English and Chinese. Knows nothing else.
+
+`{name}` in a text is filled in by `str.format`.
+"""
+
+from typing import Final, Literal
+
+Language = Literal["en", "zh"]
+
+LANGUAGES: Final[dict[Language, str]] = {"en": "English", "zh": "中文"}
+
+TEXTS: Final[dict[str, tuple[str, str]]] = {
+    # key: (English, Chinese)
+    "customer_service": ("Customer service", "客户服务"),
+    "document_qa": ("Document Q&A", "文档问答"),
+    "knowledge_base": ("Knowledge base", "知识库"),
+    "all_documents": ("All documents", "全部文档"),
+    "new_conversation": ("New conversation", "新对话"),
+    "ask_here": ("Ask a question about the product", "请输入您的问题"),
+    "ask_document": ("Ask a question about this manual", "就这份手册提问"),
+    "hello_customer": ("How can we help?", "您好，有什么可以帮您？"),
+    "hello_customer_more": (
+        "Ask in your own words. Every answer comes from the manuals and shows the page it stands on.",
+        "请直接提问。每个回答都出自产品手册，并注明所在页码。",
+    ),
+    "document": ("Document", "文档"),
+    "hello_reader": ("Ask a long manual a short question", "向长手册提一个短问题"),
+    "hello_reader_more": (
+        "The answer appears here, sentence by sentence with its source. The cited page opens beside it.",
+        "回答会逐句显示在这里并注明出处，引用的页面在旁边打开。",
+    ),
+    "cited_page": ("Cited page", "引用的页面"),
+    "no_citation_yet": (
+        "Open a source to see its page here, with the sentence highlighted.",
+        "点击来源编号，即可在此查看原页面，相关语句会高亮显示。",
+    ),
+    "previous": ("Previous", "上一处"),
+    "next": ("Next", "下一处"),
+    "page": ("page {page}", "第 {page} 页"),
+    "source": ("Source {marker} of {count}", "来源 {marker} / {count}"),
+    "searching": ("Looking through the manuals…", "正在查阅手册……"),
+    "made_by_extractive": ("Quoted from the manuals", "摘自手册原文"),
+    "made_by_generative": ("Written by {model} from the manuals", "由 {model} 根据手册撰写"),
+    "stopped": ("This answer was interrupted.", "回答已中断。"),
+    "failed": ("This answer failed.", "回答失败。"),
+    "try_again": ("Try again", "重试"),
+    "thanks": ("Thank you.", "谢谢您的反馈。"),
+    "no_knowledge_base": ("There is no knowledge base yet", "还没有知识库"),
+    "no_knowledge_base_more": (
+        "Create one on the Knowledge base page and upload a manual; then ask it here.",
+        "请先在“知识库”页面新建知识库并上传手册，然后即可在此提问。",
+    ),
+    "nothing_to_ask": ("This knowledge base has no document that can be asked yet", "该知识库中还没有可提问的文档"),
+    "first_knowledge_base": (
+        "Make one for each product or team, upload its manuals, and ask.",
+        "为每个产品或团队新建一个知识库，上传手册，即可提问。",
+    ),
+    "unreachable": ("Just a moment", "请稍候"),
+    "unreachable_more": (
+        "The service is not answering right now. This page comes back by itself; nothing you wrote is lost.",
+        "服务暂时没有响应。恢复后本页面会自动刷新，您输入的内容不会丢失。",
+    ),
+    "create": ("Create", "新建"),
+    "create_knowledge_base": ("New knowledge base", "新建知识库"),
+    "name": ("Name", "名称"),
+    "name_example": ("e.g. Coffee machines", "例如：咖啡机"),
+    "main_language": ("Main language", "主要语言"),
+    "mixed": ("Mixed", "混合"),
+    "english": ("English", "英文"),
+    "chinese": ("Chinese", "中文"),
+    "documents": ("Documents", "文档"),
+    "upload": ("Upload", "上传"),
+    "upload_label": ("PDF, DOCX, HTML, Markdown, text or JSONL", "PDF、DOCX、HTML、Markdown、文本或 JSONL"),
+    "drop": ("Drop manuals here", "将手册拖放到此处"),
+    "browse": ("Browse files", "选择文件"),
+    "refused": ("Some files were not accepted:", "以下文件未被接受："),
+    "no_documents": ("No documents yet", "还没有文档"),
+    "no_documents_more": (
+        "Upload a manual above; you can ask as soon as it is ready.",
+        "请在上方上传手册，读取完成后即可提问。",
+    ),
+    "more_documents": ("Show {count:,} more", "再显示 {count:,} 个"),
+    "document_count": ("{count:,} document(s)", "{count:,} 个文档"),
+    "page_count": ("{count:,} page(s)", "{count:,} 页"),
+    "passage_count": ("{count:,} passage(s)", "{count:,} 个段落"),
+    "window_count": ("{count:,} window(s)", "{count:,} 个窗口"),
+    "delete": ("Delete", "删除"),
+    "retry": ("Read again", "重新读取"),
+    "really_delete": (
+        "Delete {name}? It disappears from all answers at once.",
+        "删除 {name}？它将立即从所有回答中消失。",
+    ),
+    "delete_knowledge_base": ("Delete this knowledge base", "删除该知识库"),
+    "cancel": ("Cancel", "取消"),
+    "passages": ("Passages", "段落"),
+    "passage": ("Passage", "段落"),
+    "no_passages": ("No passages yet", "还没有段落"),
+    "no_passages_more": (
+        "They appear here when a document has been read.",
+        "文档读取完成后，段落会显示在这里。",
+    ),
+    "more": ("More", "更多"),
+    "show_page": ("Show page", "查看页面"),
+    "try_search": ("Try a search", "检索测试"),
+    "search_label": ("What would a customer ask?", "客户可能会怎么问？"),
+    "search_more": (
+        "Shows the passages that would be found, best first, with their scores. Nothing is answered or kept.",
+        "按得分从高到低显示检索到的段落，不生成回答，也不保存记录。",
+    ),
+    "score": ("score {score:.2f}", "得分 {score:.2f}"),
+    "no_hits": ("Nothing found.", "没有找到结果。"),
+    "also_at": ("also at {count} other place(s)", "另有 {count} 处相同内容"),
+    "warnings": ("{count} note(s)", "{count} 条提示"),
+    "seconds_left": ("about {seconds:.0f} s left", "约剩 {seconds:.0f} 秒"),
+    "pages_done": ("{done:,} of {total:,} pages", "已解析 {done:,} / {total:,} 页"),
+    "windows_done": ("{done:,} of {total:,} windows embedded", "已向量化 {done:,} / {total:,} 个窗口"),
+    "status_running": ("Reading", "读取中"),
+    "status_done": ("Done", "完成"),
+    "status_queued": ("Waiting", "等待中"),
+    "status_parsing": ("Reading pages", "解析页面"),
+    "status_embedding": ("Embedding", "向量化"),
+    "status_indexing": ("Indexing", "建立索引"),
+    "status_ready": ("Ready", "就绪"),
+    "status_ready_with_warnings": ("Ready, with notes", "就绪（有提示）"),
+    "status_failed": ("Failed", "失败"),
+    "status_cancelled": ("Cancelled", "已取消"),
+}
+
+
+def text(key: str, language: Language, **values: object) -> str:
+    """The text in one language, filled in; "(s)" becomes a plural unless `count` is 1. Raises `KeyError`."""
+    english, chinese = TEXTS[key]
+    if language == "zh":
+        return chinese.format(**values)
+    return english.replace("(s)", "" if values.get("count") == 1 else "s").format(**values)
