@@ -4,7 +4,8 @@ Owns how SQLite and PostgreSQL are spoken to. Knows no tables and no queries.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, text
@@ -24,6 +25,8 @@ class Database:
     def __init__(self, url: str, busy_timeout_s: float = 30.0) -> None:
         self.engine = _create_engine(url, busy_timeout_s)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        # SQLite's own waiting is unfair between threads: with 32 at once the slowest took three times as long.
+        self._turn: AbstractContextManager[object] = Lock() if self.is_sqlite else nullcontext()
         self._sessions = sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
 
     @contextmanager
@@ -37,7 +40,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that commits at the end of the block and rolls back when the block raises."""
-        with self._sessions() as session:
+        with self._turn, self._sessions() as session:
             session.connection(execution_options={_WRITES: True})
             try:
                 yield session
