@@ -38,6 +38,9 @@ torch: $(VENV)/.installed-torch ## Add torch (CPU build without a GPU) and sente
 benchmark: $(VENV)/.installed-test ## How to print the figures of docs/scorecard.md
 	@sed -n '/^## Commands/,/^## /p' docs/scorecard.md
 
+screenshots: $(VENV)/.installed-test system-packages ## Take the pictures of docs/images anew
+	@$(BIN)/python -m pytest -q tests/browser/readme_pictures.py
+
 lock: ## Resolve the dependencies anew into the lock files (needs uv)
 	uv pip compile pyproject.toml --universal --generate-hashes --upgrade --quiet \
 		--custom-compile-command "make lock" -o requirements.lock

@@ -11,7 +11,6 @@ from threading import RLock
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -98,6 +97,8 @@ class Services:
     @cached_property
     def chat_model(self) -> BaseChatModel:
         """The model of the generative answerer, by LangChain's `init_chat_model`."""
+        from langchain.chat_models import init_chat_model  # half a second that only this answerer needs
+
         answers = self.settings.answers
         model = init_chat_model(
             answers.chat_model,

@@ -46,7 +46,7 @@ def run(settings: Settings, *, sample: bool, console: Console) -> None:
                 for child in children:
                     child.start()
                 wait_until_answering(f"{settings.api_address}/ready", children)
-                wait_until_answering(f"{_ui_address(settings)}/_stcore/health", children)
+                wait_until_answering(f"{settings.ui_address}/_stcore/health", children)
             if sample and not stopping.is_set():
                 _ensure_sample(settings, console, stopping)
             _say_where_everything_is(settings, console, sample=sample)
@@ -138,13 +138,11 @@ def _ui_child(settings: Settings, log: Path) -> Child:
     }
     program = Path(specification.origin).parent / "app.py"
     arguments = ["streamlit", "run", str(program), *(f"--{name}={value}" for name, value in options.items())]
-    child = python_child("ui", [*arguments, "--", "--api", settings.api_address], log.parent)
+    key = settings.server.admin_key
+    secrets = {"ANSWERDESK_SERVER__ADMIN_KEY": key.get_secret_value()} if key else {}  # it may stand in `.env` alone
+    child = python_child("ui", [*arguments, "--", "--api", settings.api_address], log.parent, secrets)
     child.log = log
     return child
-
-
-def _ui_address(settings: Settings) -> str:
-    return f"http://{settings.ui.host}:{settings.ui.port}"
 
 
 def api_client(settings: Settings) -> httpx.Client:
@@ -198,7 +196,7 @@ def _say_where_everything_is(settings: Settings, console: Console, *, sample: bo
     from app.sample import FIRST_QUESTIONS
 
     lines = [
-        f"User interface   [link]{_ui_address(settings)}[/link]",
+        f"User interface   [link]{settings.ui_address}[/link]",
         f"API              [link]{settings.api_address}[/link]   (reference: {settings.api_address}/docs)",
         f"Kept in          {settings.home_folder}",
     ]

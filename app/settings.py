@@ -33,17 +33,15 @@ class ServerSettings(Section):
 
     @property
     def is_loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.host)
 
 
 class UiSettings(Section):
     host: str = Field("127.0.0.1", description="Address the user interface listens on.")
     port: int = Field(8501, ge=0, le=65535, description="Port of the user interface.")
+    exposed: bool = Field(
+        False, description="Allows the user interface, which has no sign-in, beyond loopback: behind a proxy that has."
+    )
 
 
 class DatabaseSettings(Section):
@@ -161,6 +159,11 @@ class Settings(BaseSettings):
                 f"listening on {self.server.host} would let anyone on the network in: "
                 "set ANSWERDESK_SERVER__ADMIN_KEY, or listen on 127.0.0.1"
             )
+        if not _is_loopback(self.ui.host) and not self.ui.exposed:
+            raise ValueError(
+                f"the user interface on {self.ui.host} would make an admin of anyone on the network, for it has no "
+                "sign-in: listen on 127.0.0.1, or put a proxy that has one before it and set ANSWERDESK_UI__EXPOSED=true"
+            )
         if self.server.admin_key is not None and len(self.server.admin_key.get_secret_value()) < 16:
             raise ValueError("ANSWERDESK_SERVER__ADMIN_KEY must have at least 16 characters")
         return self
@@ -189,4 +192,24 @@ class Settings(BaseSettings):
 
     @property
     def api_address(self) -> str:
-        return f"http://{self.server.host}:{self.server.port}"
+        """Where our own programs reach the API on this machine."""
+        return f"http://{_as_reached(self.server.host)}:{self.server.port}"
+
+    @property
+    def ui_address(self) -> str:
+        return f"http://{_as_reached(self.ui.host)}:{self.ui.port}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _as_reached(host: str) -> str:
+    """A host as it stands in an address; one that means every interface is reached over loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host

@@ -258,6 +258,7 @@ class CitationShape(Shape):
     title: str
     heading_path: list[str]
     spans: list[SpanShape]
+    page_label: str | None
     quote: str
     boxes: list[BoxShape]
 
@@ -271,6 +272,7 @@ class CitationShape(Shape):
             title=row.title,
             heading_path=row.heading_path,
             spans=[SpanShape.of(span) for span in spans_from_row(row.spans)],
+            page_label=row.page_label,
             quote=row.quote,
             boxes=[BoxShape(**box) for box in row.boxes],
         )

@@ -7,6 +7,7 @@ alone. English and Chinese.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from rag.analyzer import words
 from rag.types import Turn
@@ -34,7 +35,7 @@ def contextualise(question: str, history: Sequence[Turn] = ()) -> ContextualQues
     """The question with the earlier questions that it needs, oldest first; by itself when it stands alone."""
     own = words(question)
     weights = {word: float(own.count(word)) for word in own}
-    earlier = [] if stands_alone(question) else _topic(history)
+    earlier = [] if not history or stands_alone(question) else _topic(history)
     if not earlier:
         return ContextualQuestion(question, weights, standalone=True)
     for turn in earlier:
@@ -91,9 +92,6 @@ _CHINESE_VAGUE = """
     多久 一次 还是 不行 怎么办 如果 方法 办法 其他 其它 时间 需要 价格 多少钱 解释 例子 下一步 步骤 更多 详细 意思
     一下 选项 默认 区别 原因
 """
-_VAGUE = frozenset(words(_ENGLISH_VAGUE + _CHINESE_VAGUE))
-"""Words that ask about something without saying about what."""
-
 _CHINESE_OPENING = re.compile(r"(那么?|然后|还有|另外|接着|而且|可是|但是|不过|所以)|(好的?|嗯|谢谢)[，,。!！\s]")
 _CHINESE_ENDING = re.compile(r"^[^，,。；;]{0,10}呢\s*[?？。!！]*$")
 _CHINESE_ANAPHOR = re.compile(
@@ -136,4 +134,11 @@ def _leans_in_chinese(text: str) -> bool:
 
 def _content(text: str) -> list[str]:
     """The words that say what a question is about."""
-    return [word for word in words(text) if word not in _VAGUE and not word.isdigit()]
+    vague = _vague(in_chinese=bool(_CHINESE.search(text)))
+    return [word for word in words(text) if word not in vague and not word.isdigit()]
+
+
+@cache
+def _vague(*, in_chinese: bool) -> frozenset[str]:
+    """Words that ask about something without saying about what. Chinese ones need a dictionary: only when asked."""
+    return frozenset(words(_ENGLISH_VAGUE + (_CHINESE_VAGUE if in_chinese else "")))
