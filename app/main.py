@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware import Middleware
@@ -84,7 +85,9 @@ def create_app(services: Services) -> FastAPI:
         await manager.stop()
         services.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(  # the reference at /docs must work without the internet
+        redoc_url=None,
+        static_url="/docs-assets",
         title="Answerdesk",
         description=_DESCRIPTION,
         lifespan=lifespan,

@@ -1,5 +1,6 @@
 """What operators look at: health, readiness, metrics, the documentation of the API."""
 
+import re
 from pathlib import Path
 
 from fastapi.testclient import TestClient
@@ -76,3 +77,12 @@ def test_every_route_is_documented_with_its_errors(tmp_path: Path) -> None:
     assert all(operation["tags"] and operation["description"] for operation in operations)
     assert all("ErrorShape" in str(operation["responses"]["404"]) for operation in operations)
     assert len({operation["operationId"] for operation in operations}) == len(operations)
+
+
+def test_the_reference_needs_no_internet(tmp_path: Path) -> None:
+    services = ScriptedServices(settings_in(tmp_path), Script())
+    with TestClient(create_app(services), base_url="http://localhost") as client:
+        page = client.get("/docs").text
+        assets = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert {asset.split("/")[1] for asset in assets} == {"docs-assets"}
+        assert all(client.get(asset).status_code == 200 for asset in assets)
