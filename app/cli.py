@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from app.cli_runtime import runtime
 from app.errors import ServiceError
 from app.settings import Settings
 
@@ -30,6 +31,7 @@ knowledge_bases = typer.Typer(help="Create, list and delete knowledge bases.", n
 index = typer.Typer(help="Compare indexes with the database, or build them anew.", no_args_is_help=True)
 app.add_typer(knowledge_bases, name="kb")
 app.add_typer(index, name="index")
+app.add_typer(runtime, name="runtime")
 
 out = Console()
 messages = Console(stderr=True)
