@@ -17,9 +17,11 @@ from ingestion.parsers.base import Limits, Source
 from ingestion.parsers.pdf_blocks import group_lines
 from ingestion.parsers.pdf_document import PDFIUM_LOCK, open_page, open_pdf, page_label, read_outline
 from ingestion.parsers.pdf_headings import Sections
-from ingestion.parsers.pdf_lines import PageLines, read_lines
+from ingestion.parsers.pdf_lines import Glyphs, Line, PageLines, read_lines
 from ingestion.parsers.pdf_page import build_page, unreadable_share
 from ingestion.parsers.pdf_profile import Profile, learn, sampled_pages, without_running
+from ingestion.parsers.pdf_rules import read_grids
+from ingestion.parsers.pdf_tables import may_hold_table, place_in_columns, place_in_grids
 from ingestion.parsers.pdf_text import UNREADABLE
 from ingestion.types import DocumentStart, ParsedPage
 
@@ -83,15 +85,23 @@ def _parse_page(document: Any, index: int, profile: Profile, sections: Sections,
                 warning = SCANNED if _has_picture(page) else None
                 sections.mark(index, (), read.frame)
                 return ParsedPage(index + 1, "", (), label, warning=warning)
+            lines = _with_tables(page, text, read, without_running(read, profile, label, index), profile)
     except pypdfium2.PdfiumError:
         return ParsedPage(index + 1, "", (), label, warning=DAMAGED)
-    lines = without_running(read, profile, label, index)
     path = sections.path
     marks = sections.mark(index, lines, read.frame)
     groups = group_lines(lines, marks, path, profile)
     content, blocks, source_map = build_page(read.characters, groups, profile)
     warning = GARBLED if unreadable_share(read.characters, UNREADABLE) > GARBLED_SHARE else None
     return ParsedPage(index + 1, content, blocks, label, source_map, warning)
+
+
+def _with_tables(page: Any, text: Any, read: PageLines, lines: list[Line], profile: Profile) -> list[Line]:
+    if not may_hold_table(lines):
+        return lines
+    glyphs = Glyphs(text, read.frame)
+    lines = place_in_grids(lines, read_grids(page, read.frame), read.characters, glyphs)
+    return place_in_columns(lines, read.characters, glyphs, profile)
 
 
 def _has_text(document: Any, pages: int) -> bool:

@@ -40,6 +40,7 @@ class Joint(Enum):
     FIRST = "first"
     WRAPPED = "wrapped"  # the line was full: the text flows on
     BROKEN = "broken"  # the line ended on purpose: keep the line break
+    CELL = "cell"  # the line begins another cell of the row
 
 
 @dataclass(slots=True)
@@ -105,7 +106,9 @@ def line_kinds(lines: Sequence[Line], profile: Profile) -> list[BlockKind | None
     indexed = sum(bool(INDEX_LINE.search(line.text)) for line in lines)
     index = indexed >= INDEX_LINES and indexed >= INDEX_SHARE * len(lines) and _short_lines(lines)
     for number, line in enumerate(lines):
-        if leaders[number] or index or (contents and PAGE_AT_END.search(line.text)):
+        if line.place is not None:
+            kinds[number] = BlockKind.TABLE_ROW
+        elif leaders[number] or index or (contents and PAGE_AT_END.search(line.text)):
             kinds[number] = BlockKind.CONTENTS
         elif line.monospaced:
             kinds[number] = BlockKind.CODE
@@ -155,6 +158,10 @@ def _ends_flush(column: list[Line], place: int) -> bool:
 def goes_on(group: Group, line: Line, kind: BlockKind | None, right: float, profile: Profile) -> Joint | None:
     """How `line` goes on from the group before it; None when it begins a block of its own."""
     last = group.last
+    if line.place is not None or last.place is not None:
+        if line.place is None or last.place is None or line.place[0] != last.place[0]:
+            return None
+        return Joint.WRAPPED if line.place == last.place else Joint.CELL
     down = line.y - last.y
     if group.kind is BlockKind.TABLE_ROW:
         return Joint.WRAPPED if _same_row(group, line, kind, down, profile) else None

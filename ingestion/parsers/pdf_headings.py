@@ -101,7 +101,7 @@ class Sections:
                 continue
             while count < HEADING_LINES and first + count < len(lines) and first + count not in taken:
                 below = lines[first + count]
-                same = abs(below.size - line.size) < 0.2 and below.bold == line.bold
+                same = abs(below.size - line.size) < 0.2 and below.bold == line.bold and below.place is None
                 if not same or not 0 <= below.y - lines[first + count - 1].y < 1.6 * line.size:
                     break
                 if NUMBERED.match(below.text):
@@ -114,7 +114,13 @@ class Sections:
 
     def _looks_like_heading(self, line: Line, above: Line | None) -> bool:
         text = line.text
-        if line.monospaced or line.cells or len(text) > HEADING_CHARACTERS or len(LETTER.findall(text)) < 2:
+        if (
+            line.monospaced
+            or line.cells
+            or line.place is not None
+            or len(text) > HEADING_CHARACTERS
+            or len(LETTER.findall(text)) < 2
+        ):
             return False
         if LEADERS.search(text):
             return False
@@ -144,7 +150,7 @@ def match_title(
     bare = NUMBERING.sub("", wanted, count=1) or wanted
     best: tuple[float, float, int, int] | None = None
     for first, line in enumerate(lines):
-        if first in taken or LEADERS.search(line.text):
+        if first in taken or line.place is not None or LEADERS.search(line.text):
             continue
         squashed = ""
         for count in range(1, HEADING_LINES + 1):
@@ -167,6 +173,8 @@ def match_title(
 
 def _is_number_line(line: Line, heading: Line) -> bool:
     """Whether a line above a heading is its number set apart: "Chapter 3", "第 3 章"."""
+    if line.place is not None:
+        return False
     numbered = NUMBER_LINE.fullmatch(line.text) or NUMBERING.fullmatch(_squashed(line.text))
     return numbered is not None and line.size >= 0.6 * heading.size and line.y < heading.y
 

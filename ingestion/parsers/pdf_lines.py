@@ -6,7 +6,7 @@ what keeps reading fast. Knows nothing of headings, paragraphs or running header
 
 import ctypes
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +26,7 @@ MONOSPACED = re.compile(
 BOLD = re.compile(rb"bold|black|heavy|semib|demi|cmbx|sfbx|ecbx|-bd", re.I)
 FIXED_PITCH = 1  # PDF 32000-1, table 123, font flags
 BOLD_WEIGHT = 600
+ANOTHER_LINE = 1.4  # of a size: baselines farther apart are two lines
 CELL_GAP = 1.3
 """White space wider than this many font sizes parts two cells of a row."""
 
@@ -35,7 +36,8 @@ class Line:
     """One line: characters [start, end) of the page, outer white space left out.
 
     `x0`, `x1` and the baseline `y` are points on the displayed page, origin top-left. `cells` are the white
-    spaces that part cells: (index of the character after it, that character's x).
+    spaces that part cells: (index of the character after it, that character's x). `place` is the row and column
+    that `pdf_tables` put the line into: the number of the row's first character, and the column from 0.
     """
 
     start: int
@@ -49,6 +51,7 @@ class Line:
     bold: bool
     hyphenated: bool
     cells: tuple[tuple[int, float], ...] = ()
+    place: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def read_lines(page: Any, text: Any, limit: int) -> PageLines:
     frame = page_frame(page)
     if not characters:
         return PageLines("", (), frame)
-    glyphs = _Glyphs(text, frame)
+    glyphs = Glyphs(text, frame)
     lines = []
     for found in LINE.finditer(characters):
         piece = found.group().rstrip("\r\n\ufffe")
@@ -112,7 +115,7 @@ def _font_sort(name: bytes, flags: int) -> tuple[bool, bool]:
     return bool(flags & FIXED_PITCH) or bool(MONOSPACED.search(name)), bool(BOLD.search(name))
 
 
-class _Glyphs:
+class Glyphs:
     """Single glyphs of one text page, with the buffers that pdfium writes to."""
 
     def __init__(self, text: Any, frame: Frame) -> None:
@@ -148,6 +151,21 @@ class _Glyphs:
             () if monospaced or " " not in piece else self.cells(characters, start, end, size * CELL_GAP),
         )
 
+    def piece(self, line: Line, characters: str, start: int, end: int, *, cells: bool = False) -> Line:
+        """The part of a line from `start` to `end`, outer white space left out; its gaps are kept if `cells`."""
+        end = start + len(characters[start:end].rstrip(SPACES))
+        return replace(
+            line,
+            start=start,
+            end=end,
+            text=characters[start:end],
+            x0=line.x0 if start == line.start else self.edges(start)[0],
+            x1=line.x1 if end == line.end else self.edges(end - 1)[1],
+            y=line.y if start == line.start else self.baseline(line, start),
+            hyphenated=line.hyphenated and end == line.end,
+            cells=tuple(gap for gap in line.cells if start < gap[0] < end) if cells else (),
+        )
+
     def cells(self, characters: str, start: int, end: int, wide: float) -> tuple[tuple[int, float], ...]:
         found = []
         edges = self.edges
@@ -161,6 +179,14 @@ class _Glyphs:
                 found.append((after, left))
             space = characters.find(" ", after, end)
         return tuple(found)
+
+    def baseline(self, line: Line, index: int) -> float:
+        """A character's baseline: its line's, unless pdfium took short texts one below the other for one line.
+
+        Signs such as roots hang from an origin of their own, less than a line away.
+        """
+        y = self.origin(index)[1]
+        return y if abs(y - line.y) > ANOTHER_LINE * line.size else line.y
 
     def origin(self, index: int) -> tuple[float, float]:
         pdfium.FPDFText_GetCharOrigin(self.text, index, self.x, self.y)

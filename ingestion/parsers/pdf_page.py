@@ -38,12 +38,24 @@ def build_page(characters: str, groups: Sequence[Group], profile: Profile) -> Pa
 def _add_lines(builder: TextBuilder, group: Group, count: Callable[[str], int]) -> None:
     before: Line | None = None
     for line, how in group.lines:
-        if before is not None:
+        if line.place is not None:
+            builder.add(_before_cell(before, line))
+        if before is not None and how is not Joint.CELL:
             builder.add(_between(before, line, how, count))
         _copy_cells(builder, line, group.kind)
         before = line
     if before is not None and before.hyphenated:
         builder.add("-")  # the word goes on in another block or on the next page
+
+
+def _before_cell(before: Line | None, line: Line) -> str:
+    """The separators between a line and the cell before it, one more for each empty cell."""
+    if line.place is None:
+        return ""
+    if before is None or before.place is None:
+        return CELL_SEPARATOR.lstrip() * line.place[1]
+    word_end = "-" if before.hyphenated and line.place != before.place else ""
+    return word_end + CELL_SEPARATOR * (line.place[1] - before.place[1])
 
 
 def _between(before: Line, line: Line, how: Joint, count: Callable[[str], int]) -> str:
