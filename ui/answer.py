@@ -19,7 +19,9 @@ _LISTENER = st.components.v2.component(
     export default function ({ setTriggerValue }) {
       document.documentElement.onclick = (event) => {
         const opens = event.target.closest?.("[data-open]");
-        if (opens) setTriggerValue("opened", opens.dataset.open);
+        if (!opens) return;
+        setTriggerValue("opened", opens.dataset.open);
+        document.querySelector(".st-key-cited_page")?.scrollIntoView({ behavior: "smooth", block: "nearest" });
       };
     }
     """,
@@ -55,14 +57,17 @@ def show_growing(texts: Iterator[str], language: Language) -> None:
     place.html(f'<div class="ad-searching">{style.escape(text("searching", language))}</div>')
     for so_far in texts:
         if so_far:
-            place.html(style.answer_html(so_far, growing=True))
+            place.html(style.answer_html(so_far, style.AnswerStyle(growing=True)))
 
 
 def show_answer(message: Json, language: Language) -> None:
     """A finished answer without its sources; why it is not finished, if it is not."""
     opens = {citation["marker"]: citation["id"] for citation in message["citations"]}
     if message["text"]:
-        st.html(style.answer_html(message["text"], opens, doubt=message["kind"] in _IN_DOUBT))
+        look = style.AnswerStyle(
+            opens, doubt=message["kind"] in _IN_DOUBT, is_written=message["answerer"] == "generative"
+        )
+        st.html(style.answer_html(message["text"], look))
     if message["status"] == "stopped":
         style.notice(text("stopped", language), "warn")
     if message["status"] == "failed":

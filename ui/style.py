@@ -5,7 +5,8 @@ texts (labels, captions, alerts) are Markdown, so nothing from outside goes ther
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from html import escape as escape  # for the few pieces of HTML that pages make themselves
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +19,7 @@ Kind = Literal["good", "busy", "warn", "bad"]
 _MARKER = re.compile(r"\[(\d{1,3})\]")
 _STEP = re.compile(r"(?:\d{1,2}[.)、]|[-•·]|[(（]\d{1,2}[)）]|[①-⑳]|[a-h][.)])\s*")
 _LEAD = re.compile(r".*[:：]")
+_NAME = re.compile(r"\*(.+)\*")
 _STRONG = re.compile(r"\*\*(?=\S)([^*]+)(?<=\S)\*\*")
 _EMPHASIS = re.compile(r"(?<![A-Za-z0-9*])\*(?=\S)([^*]+)(?<=\S)\*(?![A-Za-z0-9*])")
 _CELL_BORDER = " | "
@@ -35,40 +37,52 @@ def uploader_texts(drop: str, browse: str, limit: str) -> None:
     st.html(f"<style>:root{{{variables}}}</style>")
 
 
-def answer_html(
-    text: str, openable: dict[int, str] | None = None, *, doubt: bool = False, growing: bool = False
-) -> str:
-    """An answer as HTML: lines as paragraphs, steps and table rows; markers as chips; `*emphasis*`; nothing else.
+@dataclass(frozen=True, slots=True)
+class AnswerStyle:
+    """`opens`: what a click on a marker opens. `doubt` sets the first line apart, `growing` shows a cursor.
 
-    `openable` has what a click on a marker opens. `doubt` sets the first line apart, `growing` shows a cursor.
+    `is_written`: a model wrote the text, so that `*` and `**` in it mean emphasis; in a quote they mean themselves.
     """
+
+    opens: Mapping[int, str] = field(default_factory=dict)
+    doubt: bool = False
+    growing: bool = False
+    is_written: bool = False
+
+
+def answer_html(text: str, style: AnswerStyle = AnswerStyle()) -> str:
+    """An answer as HTML: lines as paragraphs, steps and table rows, markers as chips, and all else as it is."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    body = "".join(_block(lines, openable or {}))
-    classes = "ad-answer" + " ad-doubt" * doubt + " ad-growing" * growing
-    return f'<div class="{classes}">{body}</div>'
+    classes = "ad-answer" + " ad-doubt" * style.doubt + " ad-growing" * style.growing
+    return f'<div class="{classes}">{"".join(_blocks(lines, style))}</div>'
 
 
-def _block(lines: list[str], openable: dict[int, str]) -> Iterator[str]:
-    for cells, group in groupby(lines, lambda line: line.count(_CELL_BORDER)):
-        if cells:
-            yield f"<table>{''.join(_row(line, openable) for line in group)}</table>"
+def _blocks(lines: list[str], style: AnswerStyle) -> Iterator[str]:
+    for borders, group in groupby(lines, lambda line: line.count(_CELL_BORDER)):
+        if borders:
+            yield f"<table>{''.join(_row(line, style) for line in group)}</table>"
         else:
-            yield from (_paragraph(line, openable) for line in group)
+            yield from (_paragraph(line, style) for line in group)
 
 
-def _row(line: str, openable: dict[int, str]) -> str:
-    return f"<tr>{''.join(f'<td>{_inline(cell, openable)}</td>' for cell in line.split(_CELL_BORDER))}</tr>"
+def _row(line: str, style: AnswerStyle) -> str:
+    return f"<tr>{''.join(f'<td>{_inline(cell, style)}</td>' for cell in line.split(_CELL_BORDER))}</tr>"
 
 
-def _paragraph(line: str, openable: dict[int, str]) -> str:
-    kind = ' class="ad-step"' if _STEP.match(line) else ' class="ad-lead"' if _LEAD.fullmatch(line) else ""
-    return f"<p{kind}>{_inline(line, openable)}</p>"
+def _paragraph(line: str, style: AnswerStyle) -> str:
+    is_lead = _LEAD.fullmatch(line) is not None
+    kind = ' class="ad-step"' if _STEP.match(line) else ' class="ad-lead"' if is_lead else ""
+    html = _inline(line, style)
+    if not style.is_written and (is_lead or style.doubt):  # our own words around a section's name
+        html = _NAME.sub(r"<em>\1</em>", html)
+    return f"<p{kind}>{html}</p>"
 
 
-def _inline(text: str, openable: dict[int, str]) -> str:
-    html = _STRONG.sub(r"<b>\1</b>", escape(text))
-    html = _EMPHASIS.sub(r"<em>\1</em>", html)
-    return _MARKER.sub(lambda found: marker(int(found[1]), openable.get(int(found[1]))), html)
+def _inline(text: str, style: AnswerStyle) -> str:
+    html = escape(text)
+    if style.is_written:
+        html = _EMPHASIS.sub(r"<em>\1</em>", _STRONG.sub(r"<b>\1</b>", html))
+    return _MARKER.sub(lambda found: marker(int(found[1]), style.opens.get(int(found[1]))), html)
 
 
 def marker(number: int, opens: str | None = None) -> str:

@@ -31,6 +31,7 @@ def write_kettle(folder: Path) -> Path:
 
 def test_upload_ask_and_open_the_cited_page(desk: Desk, page: Page, manuals: dict[str, Path]) -> None:
     desk.go("knowledge-base")
+    expect(page.get_by_role("button", name="New knowledge base").last).to_be_visible()
     desk.picture("knowledge-base-first")
     desk.create_knowledge_base()
     expect(page.get_by_text("No documents yet")).to_be_visible()
@@ -159,6 +160,7 @@ def test_text_from_outside_is_only_ever_text(desk: Desk, page: Page, tmp_path: P
     desk.upload(tmp_path / name)
     desk.wait_until_read(name)
     expect(desk.document(name).locator(".ad-title")).to_have_text(title)
+    desk.picture("hostile-documents")
     page.get_by_role("tab", name="Passages").click()
     expect(page.locator(".ad-quote")).to_have_text(sentence)
     desk.picture("hostile-passages")
@@ -167,7 +169,7 @@ def test_text_from_outside_is_only_ever_text(desk: Desk, page: Page, tmp_path: P
     desk.ask(asked)
     expect(page.locator(".ad-asked")).to_have_text(asked)
     expect(desk.answer()).to_contain_text("<script>alert(2)</script>")
-    expect(desk.answer()).to_contain_text("$E=mc^2$")
+    expect(desk.answer()).to_contain_text("**oil** every $E=mc^2$")
     desk.wait_for_picture()
     expect(page.locator(".ad-card q").first).to_contain_text("![p](http://evil.example/p.png)")
     desk.picture("hostile-document-qa")

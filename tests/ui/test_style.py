@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from ui.style import answer_html, card, chip
+from ui.style import AnswerStyle, answer_html, card, chip
 
 HOSTILE = st.text(st.sampled_from("<>\"'&;=/*[]1| \n:ab$`\\") | st.characters(codec="utf-8"), max_size=80)
 OURS = {"div", "p", "table", "tbody", "tr", "td", "span", "button", "b", "em", "q"}
@@ -24,7 +24,7 @@ def assert_only_our_elements(html: str) -> None:
 
 @given(HOSTILE)
 def test_text_never_becomes_markup(text: str) -> None:
-    for html in (answer_html(text, {1: text}), answer_html(text, growing=True), chip(1, text, text)):
+    for html in (answer_html(text, AnswerStyle({1: text}, is_written=True)), answer_html(text), chip(1, text, text)):
         assert_only_our_elements(html)
     assert_only_our_elements(card(1, text, text, text, shown=True))
 
@@ -37,7 +37,7 @@ def test_nothing_of_a_text_is_lost(text: str) -> None:
 
 def test_an_answer_has_paragraphs_steps_tables_and_chips() -> None:
     text = "From *8.6 Descaling*, page 16:\n\n1. Pour in 5 < 6 litres. [1]\n\nWeight | 8 kg\nPower | 9 W [2]"
-    assert answer_html(text, {1: "c1"}) == (
+    assert answer_html(text, AnswerStyle({1: "c1"})) == (
         '<div class="ad-answer">'
         '<p class="ad-lead">From <em>8.6 Descaling</em>, page 16:</p>'
         '<p class="ad-step">1. Pour in 5 &lt; 6 litres. <button class="ad-marker" data-open="c1">1</button></p>'
@@ -46,7 +46,12 @@ def test_an_answer_has_paragraphs_steps_tables_and_chips() -> None:
     )
 
 
-def test_emphasis_is_for_words_and_not_for_arithmetic() -> None:
-    assert "<em>" not in answer_html("2*3*4 and a * b * c and *ptr = *other")
-    assert "摘自<em>8.6 除垢</em>第" in answer_html("摘自*8.6 除垢*第 15 页：")
-    assert "<b>Never</b>" in answer_html("**Never** wash it.")
+def test_what_a_model_wrote_may_have_emphasis_and_a_quote_has_stars() -> None:
+    written = AnswerStyle(is_written=True)
+    assert (
+        answer_html("**Never** wash *it*.", written)
+        == '<div class="ad-answer"><p><b>Never</b> wash <em>it</em>.</p></div>'
+    )
+    assert "<em>" not in answer_html("2*3*4 and a * b * c and *ptr = *other", written)
+    assert "**Never** wash *it*." in answer_html("**Never** wash *it*.")
+    assert "摘自<em>8.6 **除垢**</em>第" in answer_html("摘自*8.6 **除垢***第 15 页：")
