@@ -96,11 +96,18 @@ def answer_for_people(message: MessageShape) -> str:
     lines = [message.text, ""]
     for citation in message.citations:
         pages = sorted({span.page for span in citation.spans if span.page is not None})
-        place = [citation.title, " › ".join(citation.heading_path)]
-        place += [f"page {', '.join(map(str, pages))}"] if pages else []
+        place = [citation.title, " › ".join(citation.heading_path), _pages_for_people(pages, citation.page_label)]
         lines.append(f"[{citation.marker}] {', '.join(part for part in place if part)}")
     model = f", {message.model}" if message.model else ""
     return "\n".join([*lines, f"({message.kind}; {message.answerer}{model})"]).replace("[", "\\[")
+
+
+def _pages_for_people(pages: list[int], label: str | None) -> str:
+    """The page as printed, where that is not its number in the file."""
+    if not pages:
+        return ""
+    numbers = ", ".join(map(str, pages))
+    return f"page {label} ({numbers} in the file)" if label and label != str(pages[0]) else f"page {numbers}"
 
 
 def evaluate(

@@ -124,7 +124,7 @@ class EmbeddedSet:
         passages: list[Passage] = []
         embedded: list[str] = []
         for number, (title, text) in enumerate(self.set.documents):
-            for draft in chunker.chunk(title, [plain_page(text)]):
+            for ordinal, draft in enumerate(chunker.chunk(title, [plain_page(text)])):
                 spans = tuple(Span(span.page, span.start, span.end) for span in draft.spans)
                 key = len(passages)
                 passages.append(
@@ -141,6 +141,7 @@ class EmbeddedSet:
                         None,
                         draft.text,
                         draft.windows,
+                        ordinal,
                     )
                 )
                 embedded.extend(draft.embedded)

@@ -61,6 +61,7 @@ def cite(passage: Passage, start: int, end: int, marker: int) -> Citation:
     Raises `ValueError` when nothing is left or the range is not inside the passage.
     """
     start, end = trimmed(passage.text, start, end)
+    spans = spans_between(passage, start, end)
     return Citation(
         marker=marker,
         passage_id=passage.id,
@@ -69,10 +70,22 @@ def cite(passage: Passage, start: int, end: int, marker: int) -> Citation:
         external_id=passage.external_id,
         title=passage.title,
         heading_path=passage.heading_path,
-        spans=spans_between(passage, start, end),
-        page_label=passage.page_label,
+        spans=spans,
+        page_label=printed_page(passage, spans[0].page),
         quote=passage.text[start:end],
     )
+
+
+def printed_page(passage: Passage, page: int) -> str | None:
+    """The number printed on a page of `passage`, None where it is not known.
+
+    Only that of the passage's first page is stored; those behind it count on from it where it is a number.
+    """
+    behind = page - passage.spans[0].page
+    label = passage.page_label
+    if label is None or behind == 0:
+        return label
+    return str(int(label) + behind) if label.isdecimal() and behind > 0 else None
 
 
 @dataclass(slots=True)

@@ -40,16 +40,30 @@ class Phrases:
     may_help: str
     from_here: str
     page: str
+    pages: str
+    in_file: str
     colon: str
 
     def lead(self, place: str) -> str:
         """The line in front of what is quoted from `place`."""
         return self.from_here.format(place) + self.colon
 
-    def place(self, names: Sequence[str], page: str | None) -> str:
-        """A place in a manual for people: its heading, and its page where there is one."""
-        named = " › ".join(f"*{name}*" for name in names)
-        return named if page is None else self.page.format(named, page)
+    def place(self, name: str, pages: Sequence[tuple[str | None, int]]) -> str:
+        """A place in a manual for people: a heading, and the pages from the first to the last where there are any.
+
+        A page is the number printed on it, None where none is known, and its number in the file.
+        """
+        if not pages:
+            return f"*{name}*"
+        first, last = pages[0], pages[-1]
+        printed = _from_to(first[0] or str(first[1]), last[0] or str(last[1]))
+        in_file = _from_to(str(first[1]), str(last[1]))
+        named = (self.page if first == last else self.pages).format(f"*{name}*", printed)
+        return named if printed == in_file else named + self.in_file.format(in_file)
+
+
+def _from_to(first: str, last: str) -> str:
+    return first if first == last else f"{first}–{last}"
 
 
 PHRASES: dict[Language, Phrases] = {
@@ -59,6 +73,8 @@ PHRASES: dict[Language, Phrases] = {
         may_help="I am not sure that this answers the question, but it may help.",
         from_here="From {}",
         page="{}, page {}",
+        pages="{}, pages {}",
+        in_file=" ({} in the file)",
         colon=":",
     ),
     "zh": Phrases(
@@ -67,6 +83,8 @@ PHRASES: dict[Language, Phrases] = {
         may_help="不确定以下内容是否回答了您的问题，仅供参考。",
         from_here="摘自{}",
         page="{}第 {} 页",
+        pages="{}第 {} 页",
+        in_file="（文件第 {} 页）",
         colon="：",
     ),
 }

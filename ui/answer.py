@@ -99,8 +99,11 @@ def page_text(place: Json, language: Language) -> str:
     found = pages(place)
     if not found:
         return ""
-    label = place.get("page_label") or "–".join(str(page) for page in dict.fromkeys((found[0], found[-1])))
-    return text("page", language, page=label)
+    numbers = "–".join(str(page) for page in dict.fromkeys((found[0], found[-1])))
+    label = place.get("page_label")
+    if label and label != str(found[0]):
+        return text("printed_page", language, label=label, page=numbers)
+    return text("page", language, page=numbers)
 
 
 def joined(*parts: str) -> str:

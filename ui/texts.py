@@ -36,6 +36,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "previous": ("Previous", "上一处"),
     "next": ("Next", "下一处"),
+    "printed_page": ("page {label} ({page} in the file)", "第 {label} 页（文件第 {page} 页）"),
     "page": ("page {page}", "第 {page} 页"),
     "source": ("Source {marker} of {count}", "来源 {marker} / {count}"),
     "searching": ("Looking through the manuals…", "正在查阅手册……"),

@@ -6,15 +6,18 @@ not in a passage comes from `rag.language`. Uses no model and embeds nothing.
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from rag.answerers.base import Found
 from rag.answerers.extractive_choice import ChoiceLimits, Chosen, choose
-from rag.answerers.extractive_confidence import ConfidenceModel, confidence_features, fitted_model
-from rag.answerers.extractive_ranking import ReadHit, hit_terms, inverse_frequencies, rank_units, read_hit
+from rag.answerers.extractive_confidence import ConfidenceModel, confidence_features, fitted_model, named_row_coverage
+from rag.answerers.extractive_parts import Asked, asked_for, rows_named
+from rag.answerers.extractive_places import place, section_of
+from rag.answerers.extractive_ranking import ReadHit, inverse_frequencies, rank_units, read_hit
+from rag.answerers.extractive_terms import codes_in
 from rag.citations import CitationList, guarded
 from rag.language import PHRASES, Phrases, language_of
 from rag.types import (
-    NO_PAGE,
     Answer,
     AnswerEvent,
     AnswerKind,
@@ -33,7 +36,7 @@ NEAREST_PAGES = 3
 class ExtractiveSettings:
     """How sure an answer must be, and how long it may get.
 
-    refuse_below, doubt_below: probabilities; None means those fitted on public data (about 5% false refusals).
+    refuse_below, doubt_below: probabilities; None means those fitted on public data (about 3% false refusals).
     lead_line: whether a line says where quotes are from.
     """
 
@@ -57,18 +60,21 @@ class ExtractiveAnswerer:
     def answer(self, question: Question, found: Found) -> Generator[AnswerEvent]:
         """The whole answer quote by quote; never waits for anything."""
         words = found.searched_for
-        candidates = [read_hit(hit) for hit in found.hits[:QUOTED_PASSAGES]]
-        frequencies = inverse_frequencies(words, [hit_terms(hit) for hit in found.hits])
-        signals = self._signals(found.hits, candidates, frequencies)
-        probability = self._confidence.probability(signals) if signals else 0.0
-        ranked = rank_units(words, candidates, frequencies)
-        chosen = choose(question.text, candidates, ranked, self._settings.limits)
+        read = [read_hit(hit) for hit in found.hits]
+        frequencies = inverse_frequencies(words, [hit.all_terms for hit in read])
+        asked = asked_for(words, frequencies)
+        quotable = _quotable(read, asked)
+        ranked = rank_units(words, read[:quotable], frequencies)
+        chosen = choose(asked, read, ranked, self._settings.limits)
+        answering = next((quote.hit for quote in chosen if not quote.context), 0)
+        signals = confidence_features(read, answering, frequencies, self._confidence.typical) if read else {}
+        probability = self._probability(signals, read, asked) if signals else 0.0
         kind = self._kind(probability) if chosen else AnswerKind.NOT_IN_MANUALS
         writer = _Writer(PHRASES[language_of(question.text)], self._settings.lead_line)
         if kind is AnswerKind.NOT_IN_MANUALS:
-            yield from writer.refusal([read_hit(hit) for hit in found.hits[:NEAREST_PAGES]])
+            yield from writer.refusal(read[:NEAREST_PAGES])
         else:
-            yield from writer.quotes(candidates, chosen, doubtful=kind is AnswerKind.UNCERTAIN)
+            yield from writer.quotes(read, chosen, doubtful=kind is AnswerKind.UNCERTAIN)
         yield Finished(
             Answer(
                 kind=kind,
@@ -82,12 +88,13 @@ class ExtractiveAnswerer:
             )
         )
 
-    def _signals(
-        self, hits: Sequence[Hit], candidates: Sequence[ReadHit], frequencies: Mapping[str, float]
-    ) -> dict[str, float]:
-        if not candidates:
-            return {}
-        return confidence_features(hits, candidates[0], frequencies, self._confidence.typical)
+    def _probability(self, signals: Mapping[str, float], read: Sequence[ReadHit], asked: Asked) -> float:
+        found = codes_in("\n".join(each.hit.passage.text for each in read)) if asked.codes else frozenset()
+        return self._confidence.probability(
+            signals,
+            row_named=named_row_coverage(read, asked),
+            code_nowhere=not asked.codes <= found,
+        )
 
     def _kind(self, probability: float) -> AnswerKind:
         settings, fitted = self._settings, self._confidence
@@ -96,6 +103,12 @@ class ExtractiveAnswerer:
         if probability < refuse:
             return AnswerKind.NOT_IN_MANUALS
         return AnswerKind.UNCERTAIN if probability < doubt else AnswerKind.ANSWER
+
+
+def _quotable(read: Sequence[ReadHit], asked: Asked) -> int:
+    """How many of the hits may be quoted: further ones only for a row whose code is asked for."""
+    named = (number for number, hit in enumerate(read) if rows_named(asked, hit))
+    return max(QUOTED_PASSAGES, next(named, 0) + 1)
 
 
 class _Writer:
@@ -110,20 +123,18 @@ class _Writer:
     def quotes(self, hits: Sequence[ReadHit], chosen: Sequence[Chosen], *, doubtful: bool) -> Generator[AnswerEvent]:
         if doubtful:
             yield self._write(self._phrases.may_help + "\n\n")
-        before: Chosen | None = None
-        for quote in chosen:
-            hit = hits[quote.hit].hit
-            if before is None or before.hit != quote.hit:
-                lead = self._phrases.lead(_place(self._phrases, hit, quote)) + "\n\n" if self._lead_line else ""
-                yield self._write(("\n\n" if before else "") + lead)
-            else:
-                yield self._write(_gap(hit.passage.text[before.end : quote.start]))
-            yield from self._quote(hit, quote.start, quote.end)
-            before = quote
-
-    def _quote(self, hit: Hit, start: int, end: int) -> Generator[AnswerEvent]:
-        yield self._write(guarded(hit.passage.text[start:end]))
-        yield from self._mark(hit, start, end)
+        for section in _by_section(hits, chosen):
+            if section[0] is not chosen[0]:
+                yield self._write("\n\n")
+            if self._lead_line:
+                told = [quote for quote in section if not quote.context] or section
+                yield self._write(self._phrases.lead(place(self._phrases, hits, told)) + "\n\n")
+            for before, quote in zip([None, *section], section, strict=False):
+                hit = hits[quote.hit].hit
+                if before is not None:
+                    yield self._write(_gap(hits, before, quote))
+                yield self._write(guarded(hit.passage.text[quote.start : quote.end]))
+                yield from self._mark(hit, quote.start, quote.end)
 
     def refusal(self, hits: Sequence[ReadHit]) -> Generator[AnswerEvent]:
         """Says that the manuals do not say, and names the nearest pages, without quoting them as an answer."""
@@ -132,8 +143,7 @@ class _Writer:
             if number == 0:
                 yield self._write("\n\n" + self._phrases.nearest_pages + "\n")
             start, end = _best_window(read)
-            quote = Chosen(number, start, end)
-            yield self._write("\n- " + _place(self._phrases, read.hit, quote))
+            yield self._write("\n- " + place(self._phrases, [read], [Chosen(0, start, end)]))
             yield from self._mark(read.hit, start, end)
 
     def _mark(self, hit: Hit, start: int, end: int) -> Generator[AnswerEvent]:
@@ -147,23 +157,16 @@ class _Writer:
         return Token(text)
 
 
-def _place(phrases: Phrases, hit: Hit, quote: Chosen) -> str:
-    """Heading and page of a quote, for people."""
-    passage = hit.passage
-    names = [passage.heading_path[-1]] if passage.heading_path else [passage.title or passage.external_id]
-    offset = 0
-    page: str | None = None
-    for span in passage.spans:
-        if offset <= quote.start < offset + span.end - span.start and span.page != NO_PAGE:
-            first_page = span is passage.spans[0]
-            page = passage.page_label if first_page and passage.page_label else str(span.page)
-        offset += span.end - span.start
-    return phrases.place([guarded(" ".join(name.split()).replace("*", "")) for name in names], page)
+def _by_section(hits: Sequence[ReadHit], chosen: Sequence[Chosen]) -> list[list[Chosen]]:
+    """The quotes of one section of a document after each other stand under one lead line."""
+    return [list(quotes) for _, quotes in groupby(chosen, key=lambda quote: section_of(hits[quote.hit].hit.passage))]
 
 
-def _gap(between: str) -> str:
-    """What stands between two quotes of a passage: a space within a paragraph, else a new line or paragraph."""
-    lines = between.count("\n")
+def _gap(hits: Sequence[ReadHit], before: Chosen, quote: Chosen) -> str:
+    """What stands between two quotes: a space within a paragraph, else a new line or a new paragraph."""
+    if before.context or before.hit != quote.hit:
+        return "\n"
+    lines = hits[quote.hit].hit.passage.text.count("\n", before.end, quote.start)
     return " " if not lines else "\n" if lines == 1 else "\n\n"
 
 

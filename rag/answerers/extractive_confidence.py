@@ -12,11 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from rag.answerers.extractive_parts import Asked, rows_named
 from rag.answerers.extractive_ranking import ReadHit
+from rag.language import language_of
 from rag.types import Hit
 
-FEATURES = ("nearness", "ahead_of_mean", "ahead_of_next", "coverage", "window_coverage")
-"""Best cosine; its lead over the mean and over the best of the other hits; coverage by passage and by window."""
+FEATURES = ("nearness", "ahead_of_mean", "ahead_in_score", "coverage", "window_coverage")
+"""Best cosine of the passage that answers; its lead over the mean of its rivals; the lead of its fused score over the
+best of them; coverage of the question by the passage and by its best window."""
+
+_ROW_NAMED = 4.0
+_CODE_NOWHERE = -4.0
+"""Log-odds for a table row that begins with the code asked for, and for a code that no passage found has. Not fitted:
+the public sets have no such questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +37,16 @@ class ConfidenceModel:
     refuse_below: float
     doubt_below: float
 
-    def probability(self, features: Mapping[str, float]) -> float:
-        """That the passages answer the question, between 0 and 1."""
+    def probability(
+        self, features: Mapping[str, float], *, row_named: float = 0.0, code_nowhere: bool = False
+    ) -> float:
+        """That the passages answer the question, between 0 and 1.
+
+        row_named: how much of the question a table row covers that begins with a code it names, from 0 to 1;
+        code_nowhere: one of the question's codes is in no passage found.
+        """
         logit = self.bias + sum(weight * features[name] for name, weight in self.weights.items())
+        logit += _ROW_NAMED * row_named + _CODE_NOWHERE * code_nowhere
         return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
 
 
@@ -42,24 +57,44 @@ def fitted_model() -> ConfidenceModel:
 
 
 def confidence_features(
-    hits: Sequence[Hit], best: ReadHit, frequencies: Mapping[str, float], typical: Mapping[str, float]
+    read: Sequence[ReadHit], best: int, frequencies: Mapping[str, float], typical: Mapping[str, float]
 ) -> dict[str, float]:
-    """The features of the first of `hits`, which is `best`, among all of them.
+    """The features of the hit of number `best` among all of them.
 
-    Where only one passage was found there is no lead to look at, and `typical` stands in for it.
+    Its rivals are the hits of other sections, in its own language as far as there are some: passages of one section,
+    and translations, are near to the same questions. Without rivals there is no lead to look at, and `typical` stands
+    in for it.
     """
-    nearness = [max(hit.window_scores, default=typical["nearness"]) for hit in hits]
-    others = nearness[1:]
+    hit = read[best].hit
+    nearness = _nearness(hit, typical)
+    rivals = [other.hit for other in read if other is not read[best] and not _same_section(hit, other.hit)]
+    language = language_of(hit.passage.text)
+    rivals = [rival for rival in rivals if language_of(rival.passage.text) == language] or rivals
     total = sum(frequencies.values())
-    features = dict(typical)
-    features["nearness"] = nearness[0]
-    if others:
-        features["ahead_of_mean"] = nearness[0] - sum(others) / len(others)
-        features["ahead_of_next"] = nearness[0] - max(others)
+    features = {**typical, "nearness": nearness}
+    if rivals:
+        features["ahead_of_mean"] = nearness - sum(_nearness(rival, typical) for rival in rivals) / len(rivals)
+        features["ahead_in_score"] = hit.score - max(rival.score for rival in rivals)
     if total:
-        features["coverage"] = _share(frequencies, best.front.union(*best.terms), total)
-        features["window_coverage"] = _share(frequencies, _best_window_terms(best), total)
+        features["coverage"] = _share(frequencies, read[best].all_terms, total)
+        features["window_coverage"] = _share(frequencies, _best_window_terms(read[best]), total)
     return features
+
+
+def named_row_coverage(read: Sequence[ReadHit], asked: Asked) -> float:
+    """How much of the question is in a row that begins with its code and in the headings over it; 0 without one."""
+    total = sum(asked.frequencies.values()) or 1.0
+    named = ((hit, row) for hit in read for row in rows_named(asked, hit))
+    return max((_share(asked.frequencies, hit.front | hit.terms[row], total) for hit, row in named), default=0.0)
+
+
+def _nearness(hit: Hit, typical: Mapping[str, float]) -> float:
+    return max(hit.window_scores, default=typical["nearness"])
+
+
+def _same_section(hit: Hit, other: Hit) -> bool:
+    one, two = hit.passage, other.passage
+    return one.document_key == two.document_key and one.heading_path == two.heading_path
 
 
 def _share(frequencies: Mapping[str, float], terms: frozenset[str], total: float) -> float:

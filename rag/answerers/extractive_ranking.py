@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.answerers.extractive_layout import Layout, layout_of
 from rag.answerers.extractive_terms import (
     asks_for_name,
     asks_for_number,
@@ -20,7 +21,7 @@ from rag.answerers.extractive_terms import (
     names_in,
     question_terms,
 )
-from rag.answerers.extractive_units import Layout, UnitKind, layout_of
+from rag.answerers.extractive_units import UnitKind
 from rag.language import word_count
 from rag.types import Hit
 
@@ -37,9 +38,10 @@ FEATURES = (
     "length",
 )
 WEIGHTS = np.array([40.0, 1.1, 5.1, 0.8, 0.3, -0.4, 1.0, 1.9, 0.7, 0.1])
-_LABEL_PENALTY = -2.0
-_CRUMB_PENALTY = -1e9
+_PENALTIES = {UnitKind.LABEL: -2.0, UnitKind.HEADING: -1e9, UnitKind.CRUMB: -1e9}
 _NO_WINDOW_BEHIND = -0.1
+_CODE_WEIGHT = 1.5
+"""A model's number or an error code says more than a word; its parts do not count besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,10 @@ class ReadHit:
     layout: Layout
     terms: tuple[frozenset[str], ...]
     front: frozenset[str]
+
+    @property
+    def all_terms(self) -> frozenset[str]:
+        return self.front.union(*self.terms)
 
     def text(self, unit: int) -> str:
         place = self.layout.units[unit]
@@ -68,24 +74,21 @@ class RankedUnit:
 
 def read_hit(hit: Hit) -> ReadHit:
     passage = hit.passage
-    layout = layout_of(passage.text)
+    layout = layout_of(passage.text, passage.heading_path)
     terms = tuple(frozenset(content_terms(passage.text[unit.start : unit.end])) for unit in layout.units)
     front = frozenset(content_terms(" ".join((passage.title, *passage.heading_path))))
     return ReadHit(hit, layout, terms, front)
-
-
-def hit_terms(hit: Hit) -> frozenset[str]:
-    """All terms of a hit: of its text, title and headings."""
-    passage = hit.passage
-    return frozenset(content_terms("\n".join((passage.title, *passage.heading_path, passage.text))))
 
 
 def inverse_frequencies(question: str, hits: Sequence[frozenset[str]]) -> dict[str, float]:
     """Each term of the question with its inverse frequency among the hits, given by their terms."""
     terms = question_terms(question)
     counts = Counter(term for hit in hits for term in hit.intersection(terms))
+    whole = [term for term in terms if not term.isalpha() and counts[term]]
+    parts = {part for code in whole for part in content_terms(code) if part != code}
+    weights = {term: _CODE_WEIGHT if term in whole else 1.0 for term in terms if term not in parts}
     # A word of the question that no hit has may be another word for one that they have: it must not outweigh the rest.
-    return {term: math.log(1 + (len(hits) + 0.5) / (counts[term] + 1.5)) for term in terms}
+    return {term: weight * math.log(1 + (len(hits) + 0.5) / (counts[term] + 1.5)) for term, weight in weights.items()}
 
 
 def rank_units(question: str, hits: Sequence[ReadHit], frequencies: dict[str, float]) -> list[RankedUnit]:
@@ -95,7 +98,7 @@ def rank_units(question: str, hits: Sequence[ReadHit], frequencies: dict[str, fl
     if not places:
         return []
     kinds = [hits[index].layout.units[unit].kind for index, unit in places]
-    penalties = [_LABEL_PENALTY * (k is UnitKind.LABEL) + _CRUMB_PENALTY * (k is UnitKind.CRUMB) for k in kinds]
+    penalties = [_PENALTIES.get(kind, 0.0) for kind in kinds]
     scores = np.concatenate(features) @ WEIGHTS + np.array(penalties)
     shares = np.exp(scores - scores.max())
     shares /= shares.sum()

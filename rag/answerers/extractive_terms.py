@@ -16,7 +16,7 @@ _FUNCTION_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        a about after again all also am an and any are as at be because been before being but by can
+        a about after again all also am an and any are as at be because been before being between but by can
         cannot could create did do does doing done each every explain few find for found from get
         gets give got had happen has have having he her here hers him his how i if in into is it its
         itself just know made make me mean might more most much must my need no nor of off on once
@@ -29,11 +29,19 @@ _FUNCTION_WORDS = frozenset(
 )
 """Words without content of their own, and verbs so general that a manual may well use another one."""
 
+_GENERAL_VERBS = frozenset(
+    ["need", "use", "mean", "happen", "creat", "find", "take", "work", "make", "show", "give", "get"]
+)
 _CHINESE_FUNCTION_WORDS = re.compile(
-    "为什么|什么时候|什么样|怎么样|怎么办|多少|哪些|哪个|哪里|哪儿|哪一|什么|怎么|怎样|如何|何时|何处|是否|可以|能够|应该"
+    "为什么|什么时候|什么样|多长时间|多[久长大高重远快深宽]|怎么样|怎么办"
+    "|多少|哪些|哪个|哪里|哪儿|哪一|什么|怎么|怎样|如何|何时|何处|是否|可以|能够|应该"
     "|请问|我们|他们|它们|这个|那个|以及|或者|并且|进行|[的了吗呢吧啊么是在和与或及我你您他她它这那哪谁何就都也还要把被让对从到为有请会能]"
 )
-_TOKEN = re.compile(r"[A-Za-z0-9\u00c0-\u024f]+(?:[-_./][A-Za-z0-9]+)*|[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
+_TOKEN = re.compile(
+    r"[A-Za-z0-9\u00c0-\u024f]+(?:[-_./][A-Za-z0-9]+)*|[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
+    r"|(?<=[\s‘'`\"(])[-+*/\\^&|~!=<>@#$%]{1,3}(?=[\s’'`\"),.;?]|\Z)"
+)
+"""Words, numbers and codes, Chinese, and operators: a question may be about `&&`."""
 _PART = re.compile(r"[A-Za-z\u00c0-\u024f]+|\d+")
 _STEMMER = snowballstemmer.stemmer("english")
 
@@ -50,10 +58,20 @@ _STEPS_ASKED = re.compile(
     r"\bhow (?:do|can|should|could|would|must|does one|to)\b"
     r"|\b(?:steps?|procedure|instructions?|set ?up|way) (?:to|for)\b"
     r"|\bhow is .{1,60}\b(?:installed|replaced|changed|set|done|connected|removed|cleaned)\b"
+    r"|\bwhat (?:do|must|should|can) (?:i|we|you|one) do\b|\bwhat to do\b"
     r"|怎么(?!回事|样|会)|怎样|如何|步骤|方法|流程",
     re.IGNORECASE,
 )
+_EXPLANATION_ASKED = re.compile(
+    r"\bwhy\b|\bhow come\b|\bdifferen(?:ce|t)\b|\b(?:explain|describe)\b|\bmeans?\b|\bmeaning\b"
+    r"|\bwhat (?:does|do)\b.{1,60}\bdo\b|为什么|区别|有[什何]么?不同|解释|意思|含义|作用",
+    re.IGNORECASE,
+)
+_CODE_NAME = re.compile(
+    r"(?<![A-Za-z0-9])(?=[A-Za-z]*[-_./]?\d)[A-Za-z]{1,8}(?:[-_./]?[A-Za-z0-9]+)*|--?[A-Za-z][\w-]+"
+)
 _A_NUMBER = re.compile(r"\d|[一二三四五六七八九十百千万亿两]")
+_HYPHENS = re.compile(r"[-_./]")
 _A_NAME = re.compile(r"(?<=[a-z,] )[A-Z]")
 
 
@@ -74,12 +92,18 @@ def content_terms(text: str) -> list[str]:
         token = token.lower()
         if not token.isalpha():
             parts = _PART.findall(token)
-            if len(parts) > 1:
-                terms.append(token)  # a model number, an error code, a file name
+            if len(parts) != 1:
+                terms.append(token)  # a model number, an error code, a file name, an operator
         else:
             parts = [token]
         terms.extend(_stem(part) for part in parts if part not in _FUNCTION_WORDS)
     return terms
+
+
+def title_terms(text: str) -> frozenset[str]:
+    """The terms of a title, with the general verbs that say what a table is for: "What descaling needs"."""
+    general = {_stem(word) for word in re.findall(r"[a-z]+", text.lower())} & _GENERAL_VERBS
+    return frozenset(content_terms(text)) | general
 
 
 def question_terms(text: str) -> list[str]:
@@ -109,6 +133,16 @@ def asks_for_name(question: str) -> bool:
 
 def asks_for_steps(question: str) -> bool:
     return _STEPS_ASKED.search(question) is not None
+
+
+def asks_for_explanation(question: str) -> bool:
+    """Whether what is asked takes connected sentences rather than a fact."""
+    return _EXPLANATION_ASKED.search(question) is not None
+
+
+def codes_in(text: str) -> frozenset[str]:
+    """The codes, model numbers and options in a text (`E-14`, `int32`, `--no-gui`), without their hyphens and dots."""
+    return frozenset(_HYPHENS.sub("", match[0]).casefold() for match in _CODE_NAME.finditer(text))
 
 
 def has_number(text: str) -> bool:

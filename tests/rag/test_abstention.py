@@ -1,5 +1,6 @@
 """The confidence model: what makes an answer surer, and that it needs nothing but the hits."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,10 @@ from tests.rag.answering import FakeFound, hit
 
 QUESTION = "How many litres does the kettle hold?"
 ANSWERING = "The kettle holds 1.7 litres of water."
-OTHERS = [hit(f"The lamp number {n} is red and the cable is black.", best=0.76, key=n) for n in range(2, 9)]
+OTHERS = [
+    hit(f"The lamp number {n} is red and the cable is black.", best=0.76, key=n, heading_path=["Lamp"])
+    for n in range(2, 9)
+]
 
 
 def confidence(*hits: Hit) -> float:
@@ -29,7 +33,7 @@ def test_a_near_window_a_lead_and_the_questions_words_each_make_it_surer() -> No
         confidence(hit(ANSWERING, best=0.93), *OTHERS),
     ]
     assert all(first < second for first, second in pairwise(rising))
-    rivals = [hit(ANSWERING.replace("1.7", str(n)), best=0.92, key=n) for n in range(2, 9)]
+    rivals = [hit(ANSWERING.replace("1.7", str(n)), best=0.92, key=n, heading_path=["More"]) for n in range(2, 9)]
     assert confidence(hit(ANSWERING, best=0.93), *rivals) < rising[-1]
 
 
@@ -42,6 +46,28 @@ def test_a_clear_answer_is_given_and_a_stranger_refused_with_few_and_with_many_h
             kinds[name, number] = last.answer.kind
     assert {kind for (name, _), kind in kinds.items() if name == "clear"} == {AnswerKind.ANSWER}
     assert {kind for (name, _), kind in kinds.items() if name == "stranger"} == {AnswerKind.NOT_IN_MANUALS}
+
+
+def test_passages_of_the_same_section_and_translations_are_no_rivals() -> None:
+    clear = hit(ANSWERING, best=0.9)
+    same = hit("The kettle also boils milk.", best=0.9, score=2.0, key=20)
+    chinese = hit("水壶可以装一点七升水。", best=0.9, score=2.0, key=21, heading_path=["容量"])
+    stranger = replace(same, passage=replace(same.passage, heading_path=("Boiling",)))
+    assert confidence(clear, same, chinese, *OTHERS) == pytest.approx(confidence(clear, *OTHERS), abs=0.05)
+    assert confidence(clear, stranger, *OTHERS) < confidence(clear, same, *OTHERS)
+
+
+def test_a_row_with_the_code_asked_for_makes_it_surer_and_a_code_that_is_nowhere_less_sure() -> None:
+    codes = (
+        "The display shows an error code.\nCode | Meaning | Remedy\nE-41 | Lid open | Close it\nE-42 | Dry | Fill it"
+    )
+    values = {}
+    for code in ("E-42", "E-99"):
+        question = f"What does error {code} mean?"
+        *_, last = ExtractiveAnswerer().answer(Question(question), FakeFound([hit(codes, best=0.83)], question))
+        assert isinstance(last, Finished)
+        values[code] = last.answer.kind
+    assert values == {"E-42": AnswerKind.ANSWER, "E-99": AnswerKind.NOT_IN_MANUALS}
 
 
 def test_a_passage_without_windows_can_be_judged() -> None:

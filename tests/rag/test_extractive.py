@@ -1,6 +1,7 @@
 """Extractive answers: the manual's own words, whole procedures, rows with their header, and nothing else."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from rag.answerers.extractive import ExtractiveAnswerer, ExtractiveSettings
 from rag.answerers.extractive_choice import ChoiceLimits
-from rag.answerers.extractive_units import layout_of
+from rag.answerers.extractive_layout import layout_of
 from rag.language import word_count
 from rag.types import Answer, AnswerKind, Cited, Finished, Hit, Question, Token
 from tests.rag.answering import FakeFound, hit, page_texts
@@ -59,12 +60,37 @@ def quotes(of: Answer) -> list[str]:
     return [citation.quote for citation in of.citations]
 
 
-@pytest.mark.parametrize("question", ["How do I descale the kettle?", "How much vinegar do I add?"])
-def test_a_procedure_comes_whole_with_the_line_that_leads_to_it(question: str) -> None:
-    found = answer(question, hit(DESCALING, near="vinegar"))
+def in_section(of: Hit, ordinal: int, page: int) -> Hit:
+    """The hit as passage number `ordinal` of its document, on one page."""
+    (span,) = of.passage.spans
+    return replace(of, passage=replace(of.passage, ordinal=ordinal, spans=(replace(span, page=page),)))
+
+
+def test_a_procedure_comes_whole_with_the_line_that_leads_to_it() -> None:
+    found = answer("How do I descale the kettle?", hit(DESCALING, near="vinegar"))
     assert quotes(found) == [DESCALING[DESCALING.index("To descale") : DESCALING.index("\nThe lamp")]]
     assert found.text.startswith("From *Care and cleaning*, page 41:\n\nTo descale the kettle:\n1. Fill it")
     assert found.text.endswith("4. Rinse it twice. [1]")
+
+
+def test_of_a_list_only_the_item_asked_for_is_quoted_with_its_number_and_its_lead_in() -> None:
+    found = answer("How much vinegar is added?", hit(DESCALING, near="vinegar"))
+    assert quotes(found) == [
+        "To descale the kettle:",
+        "2. Add 50 ml of vinegar. Do not use other acids.\nNote: the smell is harmless.",
+    ]
+
+
+def test_a_procedure_that_runs_over_into_the_next_passage_is_joined_under_one_lead_line() -> None:
+    behind = "3. Bring it to the boil.\n4. Rinse it twice.\nThe lamp goes out after 5 seconds."
+    before = DESCALING[: DESCALING.index("\n3. Bring")]
+    first, other = hit(before, near="vinegar"), hit("The kettle is grey.", key=2, score=1.5)
+    found = answer(
+        "How do I descale the kettle?", in_section(first, 7, 41), other, in_section(hit(behind, key=3), 8, 42)
+    )
+    assert quotes(found) == [before[before.index("To descale") :], behind[: behind.index("\nThe lamp")]]
+    assert found.text.startswith("From *Care and cleaning*, pages 41–42:\n\nTo descale")
+    assert found.text.count("From *") == 1
 
 
 def test_a_chinese_procedure_comes_whole() -> None:
@@ -73,10 +99,68 @@ def test_a_chinese_procedure_comes_whole() -> None:
     assert found.text.startswith("摘自*保养*第 41 页：\n\n除垢步骤如下：")
 
 
-def test_a_table_row_comes_with_its_header() -> None:
-    found = answer("What does E-42 mean?", hit(CODES, near="E-42"))
-    assert quotes(found)[:2] == ["Code | Meaning | What to do", "E-42 | No water | Fill the kettle"]
-    assert "E-43" not in found.text
+@pytest.mark.parametrize("question", ["What does E-42 mean?", "The display shows e42. What do I do?"])
+def test_the_row_of_the_code_asked_for_decides_over_similarity(question: str) -> None:
+    found = answer(question, hit(CODES, near="E-43"))
+    assert quotes(found) == ["Code | Meaning | What to do", "E-42 | No water | Fill the kettle"]
+
+
+def test_a_table_that_goes_on_in_the_next_passage_keeps_its_header_and_a_code_is_found_further_down() -> None:
+    start, rest = CODES[: CODES.index("\nE-43")], CODES[CODES.index("E-43") :]
+    hits = [hit("The kettle shows codes.", key=3), hit("The lamp is red.", key=4, score=1)]
+    found = answer("What is E-43?", *hits, in_section(hit(rest), 5, 20), in_section(hit(start, key=2), 4, 19))
+    assert quotes(found) == ["Code | Meaning | What to do", "E-43 | Too hot | Wait 10 minutes"]
+    assert found.text.startswith("From *Care and cleaning*, page 20:\n\nCode |")
+
+
+NEEDS = """Descaling takes 25 minutes.
+Table 12 How often to descale
+Hardness | K-2 | K-3
+Soft | 70 L | 90 L
+Hard | 25 L | 30 L
+Table 13 What descaling needs
+Item | K-2 | K-3
+Descaler | 100 mL | 150 mL
+Vessel | 1.5 L | 2.0 L"""
+
+
+def test_a_small_table_comes_whole_when_its_title_is_what_is_asked_for() -> None:
+    found = answer("What do I need for descaling the K-3?", hit(NEEDS, near="Vessel"))
+    assert quotes(found)[-1] == NEEDS[NEEDS.index("Table 13") :]
+    assert "Hardness" not in found.text
+
+
+def test_only_the_rows_asked_for_come_and_never_a_header_alone() -> None:
+    found = answer("Which vessel does the K-3 take?", hit(NEEDS, near="Item"))
+    assert quotes(found)[-2:] == ["Item | K-2 | K-3", "Vessel | 1.5 L | 2.0 L"]
+    assert "100 mL" not in found.text
+    header = answer(
+        "What is in the K-3 table?", hit("The K-3 is a kettle.\nTable 9 K-3\nItem | K-2 | K-3", near="Item")
+    )
+    assert quotes(header) == ["The K-3 is a kettle."]
+
+
+def test_a_heading_a_signature_or_a_cross_reference_is_never_an_answer_by_itself() -> None:
+    text = "Care and cleaning\nboil (water)\nBring the water to the boil.\nSee also: [cool], page 9.\nsimmer (water)"
+    assert quotes(answer("How do I boil water?", hit(text, near="boil"))) == [
+        "boil (water)\nBring the water to the boil."
+    ]
+    assert answer("What is simmer water?", hit("Care and cleaning\nsimmer (water)")).kind is AnswerKind.NOT_IN_MANUALS
+
+
+def test_a_line_that_leads_to_an_example_comes_with_it_and_an_example_without_its_last_line() -> None:
+    text = "Cups are filled in a loop. For example:\nfor cup = cups\n  fill (cup)\nendfor\nThe loop ends there."
+    found = answer("How do I fill cups?", hit(text, near="Cups"))
+    assert quotes(found) == [text[: text.index("\nThe loop")]]
+    assert not answer("Why does the loop end?", hit(text)).text.startswith("endfor")
+
+
+def test_printed_page_numbers_are_told_with_those_of_the_file() -> None:
+    text = "The vinegar is clear. " * 3 + "Add 50 ml of vinegar to it."
+    found = answer("How much vinegar is added?", hit(text, near="50", pages=[60], page_label="25"))
+    assert "page 26 (42 in the file):" in found.text or "pages 25–26 (41–42 in the file):" in found.text
+    assert "第 25 页（文件第 41 页）" in answer("醋是什么？", hit("醋是酸的。", page_label="25")).text
+    assert ", page 41:" in answer("What is it?", hit("It is vinegar.", page_label="41")).text
 
 
 def test_a_sentence_that_depends_on_the_one_before_comes_with_it() -> None:
@@ -87,7 +171,7 @@ def test_a_sentence_that_depends_on_the_one_before_comes_with_it() -> None:
 
 def test_quotes_of_a_passage_stand_in_the_order_of_the_page_and_across_pages() -> None:
     text = "The vinegar must be clear. Rain falls in Spain. Add 50 ml of vinegar to the kettle."
-    everything = ExtractiveSettings(0, 0, limits=ChoiceLimits(enough=1.0))
+    everything = ExtractiveSettings(0, 0, limits=ChoiceLimits(enough=1.0, worth=0))
     found = answer("How much vinegar do I add to the kettle?", hit(text, near="", pages=[60]), settings=everything)
     assert found.text.index("must be clear") < found.text.index("Add 50 ml")
     spans = [[(span.page, span.start) for span in citation.spans] for citation in found.citations]
@@ -119,7 +203,7 @@ def test_when_nothing_is_good_enough_the_nearest_pages_are_offered_in_the_questi
     assert found.text.startswith(
         "I could not find an answer to this in the manuals.\n\nThe nearest pages are:\n\n- *Care"
     )
-    assert "page ix [2]" in found.text
+    assert "page ix (41 in the file) [2]" in found.text
     assert not any(sentence in found.text for sentence in ("vinegar", "E-42"))
     assert answer("能放音乐吗？", hit(DESCALING), settings=strict).text.startswith("手册中没有找到")
     assert answer("Can it play music?").citations == ()
