@@ -5,13 +5,13 @@ Owns names, defaults and bounds. What belongs to one knowledge base is not here 
 """
 
 from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from model_runtime.addresses import as_reached, is_loopback
 from model_runtime.vllm_settings import RuntimeSettings
 
 
@@ -32,10 +32,6 @@ class ServerSettings(Section):
         (), description="Web origins, besides its own, whose pages may call the API."
     )
     max_request_mb: int = Field(2048, ge=1, description="Largest upload request, in MiB.")
-
-    @property
-    def is_loopback(self) -> bool:
-        return _is_loopback(self.host)
 
 
 class UiSettings(Section):
@@ -157,12 +153,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _no_open_door(self) -> "Settings":
-        if not self.server.is_loopback and self.server.admin_key is None:
+        if not is_loopback(self.server.host) and self.server.admin_key is None:
             raise ValueError(
                 f"listening on {self.server.host} would let anyone on the network in: "
                 "set ANSWERDESK_SERVER__ADMIN_KEY, or listen on 127.0.0.1"
             )
-        if not _is_loopback(self.ui.host) and not self.ui.exposed:
+        if not is_loopback(self.ui.host) and not self.ui.exposed:
             raise ValueError(
                 f"the user interface on {self.ui.host} would make an admin of anyone on the network, for it has no "
                 "sign-in: listen on 127.0.0.1, or put a proxy that has one in front and set ANSWERDESK_UI__EXPOSED=true"
@@ -200,23 +196,8 @@ class Settings(BaseSettings):
     @property
     def api_address(self) -> str:
         """Where our own programs reach the API on this machine."""
-        return f"http://{_as_reached(self.server.host)}:{self.server.port}"
+        return f"http://{as_reached(self.server.host)}:{self.server.port}"
 
     @property
     def ui_address(self) -> str:
-        return f"http://{_as_reached(self.ui.host)}:{self.ui.port}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _as_reached(host: str) -> str:
-    """A host as it stands in an address; one that means every interface is reached over loopback."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"[{host}]" if ":" in host else host
+        return f"http://{as_reached(self.ui.host)}:{self.ui.port}"

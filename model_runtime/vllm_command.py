@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 
+from model_runtime.addresses import as_reached, is_loopback
 from model_runtime.plan_memory import Split, refusal
 from model_runtime.plan_quantization import Quantization
 from model_runtime.plan_shape import ModelShape
@@ -90,7 +90,7 @@ def vllm_command(settings: RuntimeSettings, machine: Machine, shape: ModelShape 
     return Command(
         arguments=tuple(arguments),
         environment=_environment(settings, machine),
-        address="" if follows else f"http://{_reached(settings.host)}:{settings.port}",
+        address="" if follows else f"http://{as_reached(settings.host)}:{settings.port}",
         notes=_notes(settings, machine, shape),
     )
 
@@ -197,7 +197,7 @@ def _contradiction(settings: RuntimeSettings) -> str:
         return "there is no model to serve: set ANSWERDESK_RUNTIME__MODEL to a folder or a hub id"
     if settings.model.startswith("-"):
         return f"{settings.model!r} is an option, not a model"
-    if not _is_loopback(settings.host) and settings.api_key is None:
+    if not is_loopback(settings.host) and settings.api_key is None:
         return f"vLLM on {settings.host} would answer anyone on the network: set ANSWERDESK_RUNTIME__API_KEY"
     return _extra_refusal(settings) or _nodes_refusal(settings) or _speculation_refusal(settings)
 
@@ -304,17 +304,3 @@ def _split_refusal(settings: RuntimeSettings, shape: ModelShape) -> str:
 
 def _ranks(settings: RuntimeSettings) -> int:
     return settings.tensor_parallel_size * settings.pipeline_parallel_size * settings.data_parallel_size
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _reached(host: str) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"[{host}]" if ":" in host else host
