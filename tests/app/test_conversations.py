@@ -53,6 +53,7 @@ def test_answer_has_the_documented_shape_and_can_be_read_again(tmp_path: Path, d
                     "title": "Manual",
                     "heading_path": ["Start", "Reset"],
                     "spans": [{"page": 3, "start": 10, "end": 43, "anchor": None}],
+                    "page_label": "iii",
                     "quote": QUOTE,
                     "boxes": [],
                 }

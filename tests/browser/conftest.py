@@ -55,14 +55,14 @@ class Product:
         os.kill(serving[0], signal.SIGKILL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chat_model() -> Iterator[OpenAIServer]:
     """The chat model of knowledge bases whose answers are generated."""
     with OpenAIServer() as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory, chat_model: OpenAIServer) -> Iterator[Product]:
     home = tmp_path_factory.mktemp("product")
     api_port, ui_port = _free_ports(2)
@@ -117,14 +117,15 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def manuals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The sample manuals as PDF files, by language."""
     rendered = render_sample(tmp_path_factory.mktemp("manuals"))
     return {path.stem[-2:]: path for path in rendered}
 
 
-@pytest.fixture(scope="session")
+# Ended with its module: while Playwright runs, this thread has an event loop, and no asynchronous test could run.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
