@@ -6,7 +6,7 @@ number of threads may search it while a newer one is made. Does not know storage
 Passages are numbered: those of the snapshot first, in ascending order of key, then the tail in the order of adding.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,21 +160,27 @@ class IndexView:
         weights: Mapping[str, float],
         wanted: int,
         documents: NDArray[np.int64] | None = None,
+        lap: Callable[[str], None] | None = None,
     ) -> Candidates:
         """The `wanted` best passages by vectors and the `wanted` best by words, with all scores of all of them.
 
         `question` is a normalised float32 vector; `weights` are the words of the question and how much each counts;
-        `documents` are the keys of the documents to search in, None for all.
+        `documents` are the keys of the documents to search in, None for all. `lap` is told when a stage has ended.
         """
+        lap = lap or _untimed
         admitted = self._live if documents is None else self._live & np.isin(self._documents, documents)
         by_vectors = self._nearest(question, wanted, admitted)
+        lap("vector_search")
         by_words, word_scores = self._matching(weights, wanted, admitted, documents)
         numbers = np.union1d(by_vectors, by_words)
         all_words = np.zeros(len(numbers), np.float32)
         all_words[np.searchsorted(numbers, by_words)] = word_scores
         unscored = np.setdiff1d(by_vectors, by_words)
         all_words[np.searchsorted(numbers, unscored)] = self._word_scores(weights, unscored)
-        return self._scored(question, numbers, all_words)
+        lap("word_search")
+        candidates = self._scored(question, numbers, all_words)
+        lap("vector_search")
+        return candidates
 
     def _nearest(self, question: Vector, wanted: int, admitted: NDArray[np.bool_]) -> Numbers:
         """The `wanted` admitted passages with the nearest vectors."""
@@ -301,6 +307,10 @@ class IndexView:
         if self._main:
             found = (self._main_keys[inside] == keys) & self._live[inside]
         return places[found] if missing is None else np.where(found, places, missing)
+
+
+def _untimed(_stage: str) -> None:
+    """For callers that do not ask how long the stages take."""
 
 
 def check_vectors(passage: IndexedPassage, dimension: int) -> None:

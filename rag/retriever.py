@@ -97,11 +97,11 @@ class HybridRetriever(BaseRetriever):
         vector = self._embedded(asked.text)
         clock.lap("embedding")
         wanted = max(self.settings.candidates, 4 * top_k)
-        candidates = view.search(vector, asked.weights, wanted, documents)
+        candidates = view.search(vector, asked.weights, wanted, documents, clock.lap)
         scores = mixed_scores(candidates, self.settings.dense_weight, self.settings.whole_weight)
         # Among equal scores the older passage, so that the order never depends on the state of the files.
         order = np.lexsort((candidates.keys, -scores))
-        clock.lap("index")
+        clock.lap("fusion")
         groups = self._grouped(candidates, order, top_k)
         hits = tuple(_hit(group, candidates, scores) for group in groups)
         clock.lap("passages")

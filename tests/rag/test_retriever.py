@@ -77,7 +77,7 @@ def test_a_hit_carries_what_an_answer_needs(tmp_path: Path, store: MemoryPassage
     assert first.score > result.hits[1].score
     [score] = first.window_scores
     assert score == pytest.approx(first.signals["dense"])
-    assert set(timings) == {"refresh", "embedding", "index", "passages"}
+    assert set(timings) == {"refresh", "embedding", "vector_search", "word_search", "fusion", "passages"}
     assert result.searched_for == "rinse filter water"
     assert np.allclose(result.question_vector, EMBEDDER.embed_question("rinse filter water"))
 
