@@ -18,7 +18,7 @@ DOUBLE_PRIME = "″"
 
 _OPENING = {"“": 0, "„": 0, "‟": 0, "〝": 0, "«": 1, "「": 2, "﹁": 2, "『": 3, "﹃": 3, "‘": 4, "‚": 4, "‹": 5}
 _CLOSING = {"”": 0, "〞": 0, "〟": 0, "»": 1, "」": 2, "﹂": 2, "』": 3, "﹄": 3, "›": 5}
-_EITHER = {'"': 0, "＂": 0}
+_EITHER = {'"': 6, "＂": 6}  # of their own: one that closed a curly mark could be read as opening the next quotation
 _SINGLE = 4
 _MARK = re.compile("[\"＂“”„‟〝〞〟«»「」﹁﹂『』﹃﹄‘’‚‹›']")
 
@@ -52,12 +52,12 @@ def marks_in(text: str, before: str) -> Marks:
         elif mark in _EITHER and _EITHER[mark] not in opened and left.isdigit():
             inches.append(place)
         elif mark in _OPENING or (mark in _EITHER and _EITHER[mark] not in opened):
-            family = _OPENING.get(mark, 0)
+            family = _EITHER.get(mark) or _OPENING[mark]
             if family in opened:
                 unpaired.append(opened[family])
             opened[family] = place
         else:
-            family = _CLOSING.get(mark, 0)
+            family = _EITHER.get(mark) or _CLOSING[mark]
             if family in opened:
                 pairs.append((opened.pop(family), place))
             else:
