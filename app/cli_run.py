@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,6 +25,7 @@ from app.processes import (
     keep_running,
     python_child,
     require_free_port,
+    restart_ended,
     stop_all,
     wait_until_answering,
 )
@@ -48,7 +49,7 @@ def run(settings: Settings, *, sample: bool, console: Console) -> None:
                 wait_until_answering(f"{settings.api_address}/ready", children)
                 wait_until_answering(f"{settings.ui_address}/_stcore/health", children)
             if sample and not stopping.is_set():
-                _ensure_sample(settings, console, stopping)
+                _ensure_sample(settings, console, stopping, children)
             _say_where_everything_is(settings, console, sample=sample)
             keep_running(children, stopping.is_set, console.print)
         finally:
@@ -152,14 +153,14 @@ def api_client(settings: Settings) -> httpx.Client:
     return httpx.Client(base_url=settings.api_address, headers=headers, timeout=60)
 
 
-def _ensure_sample(settings: Settings, console: Console, stopping: threading.Event) -> None:
+def _ensure_sample(settings: Settings, console: Console, stopping: threading.Event, children: Sequence[Child]) -> None:
     """Makes the sample knowledge base once in an installation's life: who deletes it does not want it back."""
     made = settings.home_folder / "sample-was-made"
     with api_client(settings) as api:
         if not made.exists():
             _upload_sample(api)
             made.touch()
-        _wait_for_documents(api, console, stopping)
+        _wait_for_documents(api, console, stopping, children)
 
 
 def _upload_sample(api: httpx.Client) -> None:
@@ -173,10 +174,14 @@ def _upload_sample(api: httpx.Client) -> None:
     api.post(f"/api/knowledge-bases/{SAMPLE_NAME}/documents", files=files).raise_for_status()
 
 
-def _wait_for_documents(api: httpx.Client, console: Console, stopping: threading.Event) -> None:
+def _wait_for_documents(
+    api: httpx.Client, console: Console, stopping: threading.Event, children: Sequence[Child]
+) -> None:
+    """Shows how far the sample is read; a worker that dies meanwhile is started again."""
     with _bar(console) as bar:
         tasks: dict[str, Any] = {}
         while not stopping.is_set():
+            restart_ended(children, console.print)
             answer = api.get(f"/api/knowledge-bases/{SAMPLE_NAME}/documents")
             if answer.status_code == httpx.codes.NOT_FOUND:
                 return  # deleted by its owner

@@ -122,12 +122,16 @@ def wait_until_answering(address: str, children: Sequence[Child], timeout_s: flo
 def keep_running(children: Sequence[Child], stopping: Callable[[], bool], report: Callable[[str], None]) -> None:
     """Restarts children that end, until `stopping()`; raises `ChildGaveUp` when one keeps ending."""
     while not stopping():
-        for child in children:
-            if child.has_ended():
-                assert child.process is not None
-                report(f"The {child.name} process ended with status {child.process.returncode}; starting it again.")
-                child.start()
+        restart_ended(children, report)
         time.sleep(0.2)
+
+
+def restart_ended(children: Sequence[Child], report: Callable[[str], None]) -> None:
+    """Looks once at every child; raises `ChildGaveUp` when one keeps ending."""
+    for child in children:
+        if child.process is not None and child.process.poll() is not None:
+            report(f"The {child.name} process ended with status {child.process.returncode}; starting it again.")
+            child.start()
 
 
 def stop_all(children: Sequence[Child]) -> None:
