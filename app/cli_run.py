@@ -182,7 +182,11 @@ def _wait_for_documents(
         tasks: dict[str, Any] = {}
         while not stopping.is_set():
             restart_ended(children, console.print)
-            answer = api.get(f"/api/knowledge-bases/{SAMPLE_NAME}/documents")
+            try:
+                answer = api.get(f"/api/knowledge-bases/{SAMPLE_NAME}/documents")
+            except httpx.TransportError:
+                time.sleep(0.3)  # the API has just been started again and does not listen yet
+                continue
             if answer.status_code == httpx.codes.NOT_FOUND:
                 return  # deleted by its owner
             documents = answer.raise_for_status().json()["documents"]
