@@ -28,7 +28,7 @@ from app.scope import Scope
 from app.shapes import ErrorShape, MessageShape
 from rag.errors import ModelFailed, RagError, UnknownFilter
 from rag.language import Language, language_of
-from rag.types import Answer, Cited, Finished
+from rag.types import Answer, Cited, Finished, Waiting
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -201,6 +201,8 @@ class ConversationManager:
                     return None
                 if isinstance(event, Finished):
                     return event.answer
+                if isinstance(event, Waiting):
+                    continue
                 citation_id = new_id()
                 if isinstance(event, Cited):
                     running.citation_ids[event.citation.marker] = citation_id

@@ -6,6 +6,7 @@ RagError
 ├── IndexBusy            another process is writing the same index
 ├── BadEvaluationFile    queries or judgements that cannot be read
 └── ModelFailed          the chat model could not be reached or answered with an error
+    └── ModelBusy        more questions run and wait at the model than are admitted
 """
 
 
@@ -35,3 +36,11 @@ class ModelFailed(RagError):
     def __init__(self, message: str, *, transient: bool) -> None:
         super().__init__(message)
         self.transient = transient
+
+
+class ModelBusy(ModelFailed):
+    """No place is free at the model; asking again after `retry_after_s` seconds may help."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message, transient=True)
+        self.retry_after_s = retry_after_s

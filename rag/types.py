@@ -124,11 +124,15 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What was asked, with the turns before it, oldest first, and the filter that narrows documents."""
+    """What was asked, with the turns before it, oldest first, and the filter that narrows documents.
+
+    `images` are data URLs of pictures that belong to the question; only a multimodal model reads them.
+    """
 
     text: str
     history: tuple[Turn, ...] = ()
     filter: Mapping[str, object] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +189,18 @@ class Cited:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing yet: a model is being waited for. Whoever no longer wants the answer can close the stream here."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """Last event: the whole answer. Its text replaces what the tokens built, should the two differ."""
 
     answer: Answer
 
 
-AnswerEvent = Retrieved | Token | Cited | Finished
+AnswerEvent = Retrieved | Token | Cited | Waiting | Finished
 
 
 class PassageStore(Protocol):
