@@ -3,7 +3,8 @@
 Owns the layout of an index folder:
 
     CURRENT              name of the snapshot to open
-    <generation>/        manifest.json, vectors.faiss, keys.npy, documents.npy, first_rows.npy
+    <generation>/        manifest.json, vectors.faiss, keys.npy, documents.npy, first_rows.npy;
+                         with many vectors quick.faiss and quick.json
     words-<token>/       the Tantivy index that the manifests name, changed in place
     .writing-<token>/    a snapshot being written; a leftover of a crash is removed by the next writer
 
@@ -32,6 +33,7 @@ WORDS = "words-"
 
 _MANIFEST = "manifest.json"
 _VECTORS = "vectors.faiss"
+_QUICK = "quick.faiss"
 _SIDECARS = ("keys", "documents", "first_rows")
 
 
@@ -105,7 +107,7 @@ def publish(folder: Path, change: int, identity: Identity, content: Content, wor
     """
     written = folder / f"{WRITING}{uuid4().hex}"
     written.mkdir()
-    VectorIndex.of(content.vectors).write(written / _VECTORS)
+    VectorIndex.of(content.vectors).write(written / _VECTORS, written / _QUICK)
     for sidecar in _SIDECARS:
         np.save(written / f"{sidecar}.npy", getattr(content, sidecar), allow_pickle=False)
     files = {path.name: {"bytes": path.stat().st_size, "blake2b": _checksum(path)} for path in written.iterdir()}
@@ -145,11 +147,11 @@ def _load(folder: Path, name: str) -> Snapshot:
         raise IndexDamaged(
             f"{place / _MANIFEST} cannot be read ({error}); `answerdesk index rebuild` makes a new one"
         ) from error
-    for file in (_VECTORS, *(f"{sidecar}.npy" for sidecar in _SIDECARS)):
+    for file in {*files, _VECTORS, *(f"{sidecar}.npy" for sidecar in _SIDECARS)}:
         size, checksum = files.get(file, (-1, ""))
         if (place / file).stat().st_size != size or _checksum(place / file) != checksum:
             raise IndexDamaged(f"{place / file} was altered; `answerdesk index rebuild` makes a new one")
-    index = VectorIndex.read(place / _VECTORS)
+    index = VectorIndex.read(place / _VECTORS, place / _QUICK if _QUICK in files else None)
     keys, documents, first_rows = (np.load(place / f"{sidecar}.npy", allow_pickle=False) for sidecar in _SIDECARS)
     if not len(keys) == len(documents) == len(first_rows) - 1 or first_rows[-1] != index.rows:
         raise IndexDamaged(f"the files of {place} do not belong together; `answerdesk index rebuild` makes a new one")

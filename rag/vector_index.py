@@ -1,6 +1,7 @@
-"""The vectors of a snapshot: a flat FAISS index of half precision, searched exactly.
+"""The vectors of a snapshot: a flat FAISS index of half precision, with many rows behind a quick look.
 
-Owns the FAISS calls. Does not know what a row stands for.
+Owns the FAISS calls, and when a search is exact: while there are few rows, and wherever a filter leaves few of many.
+Does not know what a row stands for.
 """
 
 from collections.abc import Sequence
@@ -11,14 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import IndexDamaged
+from rag.quick_scan import FROM_ROWS, QuickScan
 from rag.types import Vector, Vectors
+
+QUICK_SHARE = 0.25
+"""A quick look cannot leave rows out; where fewer than this share are admitted, an exact search costs less."""
 
 
 class VectorIndex:
     """Rows of normalised float16 vectors, compared by inner product. Never changed once made: any thread may search."""
 
-    def __init__(self, index: faiss.IndexScalarQuantizer) -> None:
+    def __init__(self, index: faiss.IndexScalarQuantizer, quick: QuickScan | None = None) -> None:
         self._index = index
+        self.quick = quick
         self.dimension = int(index.d)
         self.rows = int(index.ntotal)
         # The codes of this quantizer are the vectors themselves: a view instead of a second copy.
@@ -26,27 +32,32 @@ class VectorIndex:
         self.vectors: Vectors = codes.view(np.float16).reshape(self.rows, self.dimension)
 
     @classmethod
-    def of(cls, vectors: Vectors) -> "VectorIndex":
-        """An index of float16 [rows, dimension]."""
+    def of(cls, vectors: Vectors, quick_from: int = FROM_ROWS) -> "VectorIndex":
+        """An index of float16 [rows, dimension], with a quick look from `quick_from` rows on."""
         index = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         if len(vectors):
             faiss.copy_array_to_vector(np.ascontiguousarray(vectors).view(np.uint8).reshape(-1), index.codes)
             index.ntotal = len(vectors)
-        return cls(index)
+        return cls(index, QuickScan.of(vectors, index) if len(vectors) >= quick_from else None)
 
     @classmethod
-    def read(cls, path: Path) -> "VectorIndex":
-        """Raises `IndexDamaged` when the file is not such an index."""
+    def read(cls, path: Path, quick: Path | None = None) -> "VectorIndex":
+        """`quick` is the file of the quick look, if there is one. Raises `IndexDamaged` for files of another kind."""
         try:
             index = faiss.read_index(str(path))
         except RuntimeError as error:
             raise IndexDamaged(f"{path} cannot be read; `answerdesk index rebuild` makes a new one") from error
         if not isinstance(index, faiss.IndexScalarQuantizer) or index.code_size != 2 * index.d:
             raise IndexDamaged(f"{path} is an index of another kind; `answerdesk index rebuild` makes a new one")
-        return cls(index)
+        looked = QuickScan.read(quick) if quick is not None else None
+        if looked is not None and looked.index.ntotal != index.ntotal:
+            raise IndexDamaged(f"{quick} belongs to another index; `answerdesk index rebuild` makes a new one")
+        return cls(index, looked)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, quick: Path) -> None:
         faiss.write_index(self._index, str(path))
+        if self.quick is not None:
+            self.quick.write(quick)
 
     def decoded(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors of these rows, float32 [n, dimension]."""
@@ -69,6 +80,14 @@ class VectorIndex:
         if limit <= 0:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         faiss.omp_set_num_threads(1)  # of this thread; for a single question a second one only costs
+        share = 1.0 if admitted is None else float(admitted.mean())
+        if self.quick is not None and share >= QUICK_SHARE:
+            looked = np.sort(self.quick.nearest(question, limit, share))
+            looked = looked if admitted is None else looked[admitted[looked]]
+            if len(looked) >= limit:
+                exact = np.vecdot(self.decoded(looked), question)
+                best = np.argsort(-exact, kind="stable")[:limit]
+                return looked[best], exact[best]
         parameters = None
         if admitted is not None:
             bitmap = np.packbits(admitted, bitorder="little")
