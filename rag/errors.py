@@ -5,7 +5,8 @@ RagError
 ├── IndexDamaged         a snapshot on disk cannot be read; `answerdesk index rebuild` mends it
 ├── IndexBusy            another process is writing the same index
 ├── BadEvaluationFile    queries or judgements that cannot be read
-└── ModelFailed          the chat model could not be reached or answered with an error
+└── ModelFailed          the chat model could not answer
+    ├── ModelUnreachable nothing answers at its address, it went away in mid-answer, or was silent for too long
     └── ModelBusy        more questions run and wait at the model than are admitted
 """
 
@@ -36,6 +37,13 @@ class ModelFailed(RagError):
     def __init__(self, message: str, *, transient: bool) -> None:
         super().__init__(message)
         self.transient = transient
+
+
+class ModelUnreachable(ModelFailed):
+    """The model's server is not there, or not any more: the next question would most likely meet the same."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, transient=True)
 
 
 class ModelBusy(ModelFailed):

@@ -4,11 +4,15 @@ Owns the reading of other libraries' exceptions by what they have in common (a s
 provider's package has to be imported.
 """
 
+import math
 from collections.abc import Iterator
 
-from rag.errors import ModelFailed
+from rag.errors import ModelBusy, ModelFailed, ModelUnreachable
 
 _TRANSIENT_STATUS = frozenset((408, 409, 425, 429))
+_GATEWAY = frozenset((502, 503, 504))  # said by a proxy, or by the server itself, in place of the model
+_ASK_AGAIN_AFTER_S = 5
+_LONGEST_WAIT_S = 3600
 _UNREACHABLE = ("connect", "network", "transport", "protocol", "readerror", "writeerror")
 
 
@@ -25,22 +29,42 @@ def model_failure(error: Exception, model: str) -> ModelFailed:
             f'The language model "{model}" is not known at the address in the settings (status 404).', transient=False
         )
     if status == 429:
-        return ModelFailed(f'The language model "{model}" is busy (status 429). Ask again in a moment.', transient=True)
+        wait = next((wish for cause in _causes(error) if (wish := _wish(cause)) is not None), _ASK_AGAIN_AFTER_S)
+        return ModelBusy(
+            f'The language model "{model}" is busy (status 429). Ask again in a moment.',
+            retry_after_s=max(1, math.ceil(min(wait, _LONGEST_WAIT_S))),
+        )
+    names = [type(cause).__name__.lower() for cause in _causes(error)]
+    if any("toolong" in name for name in names):
+        return ModelFailed(
+            f'The question with its passages is too long for the language model "{model}". Ask a shorter question, or '
+            "serve the model with a longer context.",
+            transient=False,
+        )
+    if status in _GATEWAY:
+        return ModelUnreachable(f'The language model "{model}" is not there (status {status}). Ask again in a moment.')
     if status is not None:
         transient = status in _TRANSIENT_STATUS or status >= 500
         advice = "Ask again in a moment." if transient else "Check the model's settings."
         return ModelFailed(f'The language model "{model}" failed (status {status}). {advice}', transient=transient)
-    names = [type(cause).__name__.lower() for cause in _causes(error)]
-    if any(isinstance(cause, TimeoutError) for cause in _causes(error)) or any("timeout" in name for name in names):
+    if any(getattr(cause, "stage", None) == "total" for cause in _causes(error)):
         return ModelFailed(
-            f'The language model "{model}" did not answer in time. Ask again in a moment.', transient=True
+            f'The language model "{model}" came to no end in the time that an answer may take. Ask for less at once.',
+            transient=True,
         )
+    if any(isinstance(cause, TimeoutError) for cause in _causes(error)) or any("timeout" in name for name in names):
+        return ModelUnreachable(f'The language model "{model}" did not answer in time. Ask again in a moment.')
     if any(isinstance(cause, ConnectionError) for cause in _causes(error)) or any(
         part in name for name in names for part in _UNREACHABLE
     ):
+        return ModelUnreachable(
+            f'The language model "{model}" cannot be reached. Check that it runs at the address in the settings.'
+        )
+    if any("unreadable" in name for name in names):
         return ModelFailed(
-            f'The language model "{model}" cannot be reached. Check that it runs at the address in the settings.',
-            transient=True,
+            f'What answers as the language model "{model}" does not stream OpenAI\'s format. Check the address in the '
+            "settings: it usually ends in /v1.",
+            transient=False,
         )
     return ModelFailed(
         f'The language model "{model}" failed ({type(error).__name__}). Check the model\'s settings and its log.',
@@ -60,3 +84,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _status(error: BaseException) -> int | None:
     status = getattr(error, "status_code", None)
     return status if isinstance(status, int) else None
+
+
+def _wish(error: BaseException) -> float | None:
+    """Seconds that the server asks to be left alone."""
+    wish = getattr(error, "retry_after_s", None)
+    return float(wish) if isinstance(wish, int | float) else None
