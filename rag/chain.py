@@ -4,7 +4,9 @@ Owns the order of the stages and their times. Does not know storage, conversatio
 answerer are handed in.
 """
 
+import re
 import time
+import unicodedata
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -13,6 +15,8 @@ from rag.answerers.base import Answerer, Searcher
 from rag.answerers.small_talk import small_talk_in, small_talk_reply
 from rag.language import language_of
 from rag.types import Answer, AnswerEvent, AnswerKind, Finished, Question, Retrieved, Token
+
+_GAP = re.compile(r"[^\S\n\r]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class AnswerChain:
         Closing the iterator aborts the answer, a model's generation included. Raises `UnknownFilter`,
         `IndexDamaged` or `ModelFailed`; what was yielded before stays valid as a partial text.
         """
+        question = replace(question, text=normalised(question.text))
         if kind := small_talk_in(question.text):
             yield from self._polite(small_talk_reply(kind, language_of(question.text)))
             return
@@ -70,6 +75,15 @@ class AnswerChain:
     def _polite(self, reply: str) -> Generator[AnswerEvent]:
         yield Token(reply)
         yield Finished(Answer(AnswerKind.CHAT, reply, (), (), "", self._answerer.name, None))
+
+
+def normalised(text: str) -> str:
+    """A question as it is asked: composed characters (NFC), one space for any gap within a line, none around it.
+
+    Nothing else is brought together: case, width and punctuation may change an answer. All questions are asked in
+    this form, so that two with the same form cannot have different answers.
+    """
+    return _GAP.sub(" ", unicodedata.normalize("NFC", text)).strip()
 
 
 def _milliseconds_since(start: float) -> float:

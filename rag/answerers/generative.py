@@ -1,43 +1,62 @@
 """The generative answerer: any LangChain chat model, held to the passages it was given.
 
-Owns the messages that the model gets and what becomes of its failures. What of its words may be shown is decided in
-`generative_text`. The model comes from outside; it should be made with `TEMPERATURE` and `MAX_TOKENS`.
+Owns the order of the work and what becomes of the model's failures. What the model is told is in `generative_prompt`,
+what of its words may be shown in `generative_text`. The model comes from outside, made with its own sampling.
 """
 
-import re
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, BaseMessageChunk, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage, BaseMessageChunk
 
 from rag.answerers.base import Found
 from rag.answerers.failures import model_failure
+from rag.answerers.generative_history import HistoryLimits
+from rag.answerers.generative_prompt import messages_for, readable_images
+from rag.answerers.generative_repetition import RepetitionGuard
+from rag.answerers.generative_sampling import Purpose, Sampling, sampling
 from rag.answerers.generative_text import ModelText
-from rag.citations import guarded
 from rag.errors import ModelFailed
-from rag.language import PHRASES, Language, language_of
-from rag.prompts import filled, prompt
-from rag.types import NO_PAGE, Answer, AnswerEvent, AnswerKind, Finished, Hit, Question, Token, Turn
-
-TEMPERATURE = 0.3
-MAX_TOKENS = 800
-
-_FORGED_DELIMITER = re.compile(r"[<＜](?=[\s/]*(?:passage|question)\b)", re.IGNORECASE)
-_OLD_MARKER = re.compile(r"\s*\[\d{1,3}\]")
+from rag.language import PHRASES, language_of
+from rag.prompts import prompt_version
+from rag.types import Answer, AnswerEvent, AnswerKind, Finished, Question, Token, Waiting
 
 
 @dataclass(frozen=True, slots=True)
 class GenerativeSettings:
-    """What the model is given: `passages` hits, and of the history the last `turns` within `history_characters`.
+    """What the model is given and how it draws its words; sampling that is None is left to the model as it was made.
 
-    answer_characters bounds what is taken from a model that does not stop.
+    passages: hits in the prompt. images: whether the model can look at pictures. answer_characters bounds what is
+    taken from a model that does not stop.
     """
 
     passages: int = 3
-    turns: int = 6
-    history_characters: int = 4000
+    temperature: float | None = None
+    max_tokens: int | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    images: bool = False
+    history: HistoryLimits = field(default_factory=HistoryLimits)
     answer_characters: int = 20_000
+
+    def sampling(self) -> Sampling:
+        return sampling(
+            Purpose.ANSWERS,
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            frequency_penalty=self.frequency_penalty,
+            repetition_penalty=self.repetition_penalty,
+        )
+
+
+class Cut(StrEnum):
+    """Why an answer ends before the model had ended it."""
+
+    REPETITION = "repetition"
+    TOO_LONG = "too_long"
 
 
 class GenerativeAnswerer:
@@ -58,49 +77,90 @@ class GenerativeAnswerer:
     def answer(self, question: Question, found: Found) -> Generator[AnswerEvent]:
         """Streams the model's answer; closing the generator closes the model's stream.
 
-        Without hits the model is not asked. Raises `ModelFailed`.
+        `Waiting` comes whenever the model gives a sign of life and there is nothing to show. Without hits the model
+        is not asked. Raises `ModelFailed`.
         """
-        language = language_of(question.text)
         hits = tuple(found.hits[: self._settings.passages])
         text = ModelText(hits)
+        reading = _Reading(self._chat_model, self._model, self._settings)
         if hits:
-            pieces = self._pieces(messages_for(question, hits, language, self._settings))
-            try:
-                for piece in pieces:
-                    yield from text.feed(piece)
-                    if text.refused and not text.citations.citations:
-                        break
-                yield from text.finish()
-            finally:
-                pieces.close()
+            yield from self._told(reading, text, question)
         if hits and not text.shown and not text.refused:
             raise ModelFailed("The language model returned an empty answer. Ask again.", transient=True)
         kind = _kind(text)
+        refusal = PHRASES[language_of(question.text)].not_in_manuals
         if kind is AnswerKind.NOT_IN_MANUALS:
-            yield Token(PHRASES[language].not_in_manuals)
+            yield Token(refusal)
         yield Finished(
             Answer(
                 kind=kind,
-                text=PHRASES[language].not_in_manuals if kind is AnswerKind.NOT_IN_MANUALS else "".join(text.shown),
+                text=refusal if kind is AnswerKind.NOT_IN_MANUALS else "".join(text.shown),
                 citations=tuple(text.citations.citations),
                 hits=tuple(found.hits),
                 searched_for=found.searched_for,
                 answerer=self.name,
                 model=self._model,
-                details=_details(text),
+                details={**_details(text), **reading.details(), **self._seen(question)},
             )
         )
 
-    def _pieces(self, messages: Sequence[BaseMessage]) -> Generator[str]:
-        """The model's text as it comes. Raises `ModelFailed` for whatever the model's client raises."""
+    def _told(self, reading: "_Reading", text: ModelText, question: Question) -> Generator[AnswerEvent]:
+        """What may be shown of the model's words, as they come."""
+        messages = messages_for(question, text.hits, self._settings.history, self._settings.images)
+        pieces = reading.pieces(messages)
+        try:
+            for piece in pieces:
+                shown = False
+                for event in text.feed(piece):
+                    shown = True
+                    yield event
+                if not shown:
+                    yield Waiting()
+                if text.refused and not text.citations.citations:
+                    break
+            yield from text.finish()
+        finally:
+            pieces.close()
+
+    def _seen(self, question: Question) -> Mapping[str, object]:
+        images = readable_images(question, self._settings.images)
+        return {"prompt_version": prompt_version()} | (
+            {"images": len(images), "images_left_out": len(question.images) - len(images)} if question.images else {}
+        )
+
+
+class _Reading:
+    """One answer as it is read from the model, and what is known of it afterwards."""
+
+    def __init__(self, chat_model: BaseChatModel, model: str, settings: GenerativeSettings) -> None:
+        self._chat_model = chat_model
+        self._model = model
+        self._settings = settings
+        self._known: dict[str, object] = {}
+
+    def pieces(self, messages: Sequence[BaseMessage]) -> Generator[str]:
+        """The model's text as it comes, empty where it is waited for.
+
+        Raises `ModelFailed` for whatever the model's client raises.
+        """
+        started = time.perf_counter()
         taken = 0
+        guard = RepetitionGuard()
         stream: Iterator[BaseMessageChunk] = iter(())
         try:
-            stream = self._chat_model.stream(list(messages))
+            stream = self._chat_model.stream(list(messages), **self._settings.sampling().keywords())
             for chunk in stream:
-                yield (piece := str(chunk.text))
+                piece = str(chunk.text)
+                if piece and not taken:
+                    self._known["model_first_token_ms"] = (time.perf_counter() - started) * 1000
+                self._note(chunk)
+                yield piece
                 taken += len(piece)
                 if taken > self._settings.answer_characters:
+                    self._known["cut"] = Cut.TOO_LONG.value
+                    return
+                if guard.repeats(piece):
+                    self._known["cut"] = Cut.REPETITION.value
                     return
         except Exception as error:
             raise model_failure(error, self._model) from error
@@ -108,50 +168,32 @@ class GenerativeAnswerer:
             if isinstance(stream, Generator):
                 stream.close()
 
+    def details(self) -> Mapping[str, object]:
+        """Token counts where the server gives them, time to the first token in ms, and why the answer ended."""
+        return self._known
 
-def messages_for(
-    question: Question, hits: Sequence[Hit], language: Language, settings: GenerativeSettings
-) -> list[BaseMessage]:
-    """Role and rules, the history, then the numbered passages and the question."""
-    passages = "\n\n".join(_passage(number, hit) for number, hit in enumerate(hits, start=1))
-    asked = filled(prompt("question", language), passages=passages, question=_as_data(question.text))
-    return [SystemMessage(prompt("system", language)), *_history(question.history, settings), HumanMessage(asked)]
-
-
-def _passage(number: int, hit: Hit) -> str:
-    """One passage between delimiters that its own text cannot close, with its place in the manual."""
-    passage = hit.passage
-    place = " › ".join(name for name in (passage.title, *passage.heading_path) if name)
-    attribute = " ".join(_as_data(place).replace('"', "'").split())
-    pages = [span.page for span in passage.spans if span.page != NO_PAGE]
-    page = f' page="{pages[0]}"' if pages else ""
-    return f'<passage number="{number}" from="{attribute}"{page}>\n{_as_data(passage.text)}\n</passage>'
-
-
-def _as_data(text: str) -> str:
-    """`text` so that it can neither open or close a delimiter nor hold a marker."""
-    return guarded(_FORGED_DELIMITER.sub("‹", text))
-
-
-def _history(turns: Sequence[Turn], settings: GenerativeSettings) -> list[BaseMessage]:
-    """The last turns that fit, oldest first; markers of old answers named passages that are not there now."""
-    messages: list[BaseMessage] = []
-    left = settings.history_characters
-    for turn in reversed(turns[-settings.turns :]):
-        text = _as_data(_OLD_MARKER.sub("", turn.text))
-        left -= len(text)
-        if left < 0:
-            break
-        messages.append(HumanMessage(text) if turn.role == "customer" else AIMessage(text))
-    return messages[::-1]
+    def _note(self, chunk: BaseMessageChunk) -> None:
+        if reason := chunk.response_metadata.get("finish_reason"):
+            self._known["finish_reason"] = str(reason)
+        if isinstance(chunk, AIMessageChunk) and (usage := chunk.usage_metadata):
+            self._known["prompt_tokens"] = usage["input_tokens"]
+            self._known["completion_tokens"] = usage["output_tokens"]
+            cached = usage.get("input_token_details", {}).get("cache_read")
+            if cached is not None:
+                self._known["cached_tokens"] = cached
 
 
 def _kind(text: ModelText) -> AnswerKind:
     if text.citations.citations:
-        return AnswerKind.UNCERTAIN if text.refused else AnswerKind.ANSWER
+        return AnswerKind.UNCERTAIN if text.refused or text.unsupported_sentences() else AnswerKind.ANSWER
     # Without a citation there is nothing a reader could check, whatever the model says.
     return AnswerKind.NOT_IN_MANUALS if text.refused or not text.shown else AnswerKind.UNCERTAIN
 
 
 def _details(text: ModelText) -> Mapping[str, object]:
-    return {"dropped_markers": text.dropped_markers, "unsupported_quotations": text.unsupported_quotations}
+    return {
+        "dropped_markers": text.dropped_markers,
+        "unsupported_quotations": text.unsupported_quotations,
+        "unsupported_sentences": text.unsupported_sentences(),
+        "broken_links": text.broken_links,
+    }

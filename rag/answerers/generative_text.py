@@ -12,14 +12,20 @@ from dataclasses import dataclass, field
 from rag.answerers.extractive_ranking import ReadHit, read_hit
 from rag.answerers.extractive_terms import content_terms
 from rag.answerers.extractive_units import UnitKind
+from rag.answerers.generative_data import without_copied_joiners
+from rag.answerers.generative_links import addresses_in, unfinished_address, unlinked
 from rag.answerers.generative_quotations import first_mark, marks_in, without_unsupported
 from rag.citations import WORD_JOINER, CitationList, find_quotation, guarded
+from rag.language import word_count
 from rag.sentences import sentence_spans
 from rag.types import Citation, Cited, Hit, Token
 
 REFUSAL = "NOT_IN_MANUALS"
 LONGEST_HELD = 1500
 """Characters of an unfinished quotation that are held back; a longer one is shown without its marks."""
+
+SHORTEST_CLAIM = 4
+"""Words of a sentence that needs support; shorter ones ("Good.", "Yes, it does.") say too little to be looked up."""
 
 _NUMBER = r"\s{0,2}\^?\d{1,3}\s{0,2}"
 _MARKER = re.compile(rf"[\[【［]{_NUMBER}(?:[,，、;；]{_NUMBER}){{0,11}}[\]】］]")
@@ -44,8 +50,13 @@ class ModelText:
     shown: list[str] = field(default_factory=list)
     dropped_markers: int = 0
     unsupported_quotations: int = 0
+    broken_links: int = 0
     refused: bool = False
+    _addresses: frozenset[str] = field(init=False)
     _held: str = ""
+    _last: str = ""
+    _sentence: str = ""
+    _uncited: list[str] = field(default_factory=list)
     _half: str = ""
     _thinking: bool = True
     _space: str = ""
@@ -55,6 +66,9 @@ class ModelText:
     _cited_now: set[int] = field(default_factory=set)
     _cited_ever: set[int] = field(default_factory=set)
     _read: dict[int, ReadHit] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._addresses = addresses_in(hit.passage.text for hit in self.hits)
 
     def feed(self, piece: str) -> Iterator[Token | Cited]:
         """What may be shown after one more piece of the model's text."""
@@ -69,6 +83,13 @@ class ModelText:
             self.dropped_markers += any(character.isdigit() for character in half[0])
             self._held = self._held[: half.start()]
         yield from self._release(final=True)
+        yield from self._credit()
+
+    def unsupported_sentences(self) -> int:
+        """Sentences without a marker of which less than half the words are in anything that is cited."""
+        cited = {term for citation in self.citations.citations for term in content_terms(citation.quote)}
+        each = (set(content_terms(sentence)) for sentence in self._uncited)
+        return sum(len(terms & cited) < len(terms) / 2 for terms in each if terms)
 
     def _clean(self, piece: str) -> str:
         """Without control characters and invisible formats; halves of surrogate pairs joined or replaced."""
@@ -76,7 +97,10 @@ class ModelText:
         self._half = piece[-1] if piece and "\ud800" <= piece[-1] <= "\udbff" else ""
         piece = piece[:-1] if self._half else piece
         whole = piece.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return "".join(c for c in whole if c in "\n\t" or c in _KEPT_FORMATS or unicodedata.category(c) not in _HIDDEN)
+        seen = "".join(c for c in whole if c in "\n\t" or c in _KEPT_FORMATS or unicodedata.category(c) not in _HIDDEN)
+        clean = without_copied_joiners(self._last + seen)[len(self._last) :]
+        self._last = (self._last + clean)[-1:]
+        return clean
 
     def _release(self, *, final: bool) -> Iterator[Token | Cited]:
         if self._thinking and not self._passes_thoughts(final=final):
@@ -109,7 +133,7 @@ class ModelText:
         return end if mark is None else min(mark, end)
 
     def _undecided(self, text: str) -> int:
-        """How many characters at the end may still become something else: a marker, the refusal, a quotation."""
+        """How many characters at the end may still become something else: a marker, the refusal, an address."""
         marker = _MARKER_BEGUN.search(text)
         undecided = len(text) - marker.start() if marker else 0
         tail = text[-2 * len(REFUSAL) :]
@@ -118,7 +142,7 @@ class ModelText:
                 undecided = max(undecided, length)
         if other := _OTHERWISE_UNDECIDED.search(text):
             undecided = max(undecided, len(text) - other.start())
-        return undecided
+        return max(undecided, unfinished_address(text))
 
     def _quoting_end(self, *, final: bool) -> int:
         """The end of the sentence that begins with a quotation mark, its markers included; 0 while it is not known."""
@@ -170,7 +194,33 @@ class ModelText:
         words = quotation.replace("\0", "")
         return any(find_quotation(self.hits[page].passage.text, words) for page in pages)
 
-    def _say(self, text: str) -> Iterator[Token]:
+    def _say(self, text: str) -> Iterator[Token | Cited]:
+        """Shows words; a sentence that ends without a marker is looked for in the passages first."""
+        before = self._sentence + self._space
+        last = 0
+        if text.strip() and any(end in before or end in text for end in _ENDS_OR_LINE):
+            for _, end in sentence_spans(before + text)[:-1]:
+                cut = max(end - len(before), 0)
+                yield from self._say_part(text[last:cut])
+                yield from self._credit()
+                last = cut
+        yield from self._say_part(text[last:])
+
+    def _credit(self) -> Iterator[Token | Cited]:
+        """Cites the sentence just ended if a passage has it word for word; otherwise it is one without support."""
+        sentence = _LIST_MARK.sub("", self._sentence).replace("*", "").strip()
+        self._sentence = ""
+        if word_count(sentence) < SHORTEST_CLAIM:
+            return
+        found = (number for number, hit in enumerate(self.hits) if find_quotation(hit.passage.text, sentence))
+        if (number := next(found, None)) is None:
+            self._uncited.append(sentence)
+            return
+        space = self._space
+        yield from self._cite([number])
+        self._space = space
+
+    def _say_part(self, text: str) -> Iterator[Token]:
         inside_line = "" if self._before() in ("", "\n") else "\0"
         text = _BLOCK_QUOTE.sub("", inside_line + text).removeprefix(inside_line)
         words = text.strip()
@@ -184,18 +234,23 @@ class ModelText:
         shown = guarded((space if self.shown else "") + words)
         if self.shown and self.shown[-1].endswith("[") and words[0].isdigit() and not space:
             shown = WORD_JOINER + shown
+        shown, broken = unlinked(shown, "".join(self.shown[-4:])[-4:], self._addresses)
+        self.broken_links += broken
         self._space = text[begin + len(words) :]
         self._marker_dropped = False
         self._run.clear()
         if _SENTENCE_END.search(words[:-1]) or "\n" in space:
             self._cited_now.clear()
         self._said = (self._said + space + words)[-2 * LONGEST_HELD :]
+        self._sentence = (self._sentence + space + words)[-LONGEST_HELD:]
         yield self._show(shown)
 
     def _cite(self, indexes: Sequence[int]) -> Iterator[Token | Cited]:
         """Writes the markers of the citations that back the sentence just said."""
         if not indexes:
             self._marker_dropped = True
+        else:
+            self._sentence = ""
         for index in dict.fromkeys(indexes):
             citation, new = self._supporting(index)
             self._cited_now.add(index)
@@ -236,6 +291,8 @@ class ModelText:
 _REPLACEMENT = "\ufffd"
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co"))
 _ENDS = frozenset(".!?。！？…")
+_ENDS_OR_LINE = (*_ENDS, "\n")
+_LIST_MARK = re.compile(r"^\s*(?:\d{1,3}[.)、．]|[-*•])\s*")
 
 
 def _nearness(hit: Hit, start: int, end: int) -> float:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import rag.prompts
 from rag.answerers.generative_text import REFUSAL
 from rag.language import Language
-from rag.prompts import filled, prompt
+from rag.prompts import filled, prompt, prompt_version
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -27,3 +27,20 @@ def test_values_are_put_in_as_they_are(first: str, second: str) -> None:
 
 def test_a_value_that_looks_like_a_place_is_not_filled() -> None:
     assert filled("{a} {b}", a="{b}", b="x {a}") == "{b} x {a}"
+
+
+def test_the_version_stays_until_a_prompt_or_the_layout_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def version(layout: int, system: str) -> str:
+        (tmp_path / "system_en.md").write_text(system, encoding="utf-8")
+        monkeypatch.setattr(rag.prompts, "LAYOUT", layout)
+        monkeypatch.setattr(rag.prompts.resources, "files", lambda _: tmp_path)
+        prompt_version.cache_clear()
+        return prompt_version()
+
+    try:
+        assert version(1, "Be brief.") == version(1, "Be brief.")
+        assert len({version(1, "Be brief."), version(1, "Be short."), version(2, "Be brief.")}) == 3
+    finally:
+        prompt_version.cache_clear()
