@@ -1,0 +1,82 @@
+"""The command `answerdesk runtime verify`. Owns its arguments and printing; the check is `model_runtime.verify`."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from app.settings import Settings
+from model_runtime.plan_errors import PlanError
+from model_runtime.verify_choices import Architecture, Precision
+from model_runtime.verify_errors import VerifyError
+from model_runtime.vllm_errors import VllmError
+
+messages = Console(stderr=True)
+
+
+def verify(
+    tensor_parallel_size: Annotated[
+        int, typer.Option(min=1, max=64, help="Serve each model with this many ranks too.")
+    ] = 1,
+    architecture: Annotated[
+        list[Architecture] | None, typer.Option(help="Which, may be given more than once; left out: all.")
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="What vLLM computes in; left out: float32 on the CPU, bfloat16 on a GPU.")
+    ] = None,
+    mutant: Annotated[
+        str, typer.Option(help="Serve this wrong copy of the models, such as score-bias-zeroed, to see the check fail.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare what vLLM serves with transformers, on small models; exits with 1 when they differ."""
+    from model_runtime.verify import Wish
+    from model_runtime.verify import verify as check
+    from model_runtime.verify_report import as_json as verdict_as_json
+    from model_runtime.verify_report import as_text
+
+    try:
+        settings = Settings()
+        wish = Wish(
+            architectures=tuple(architecture or Architecture),
+            tensor_parallel_size=tensor_parallel_size,
+            precision=precision,
+            mutant=mutant,
+        )
+        with _ended_like_by_ctrl_c(), messages.status("Writing small models") as status:
+            verdict = check(wish, settings.runtime, settings.home_folder / "verify", os.environ, status.update)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was started is stopped, and the models are removed")
+    except (ValidationError, VerifyError, VllmError, PlanError) as error:
+        _fail(str(error))
+    sys.stdout.write(json.dumps(verdict_as_json(verdict), indent=2) + "\n" if as_json else as_text(verdict))
+    if not verdict.agrees:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _ended_like_by_ctrl_c() -> Iterator[None]:
+    """SIGTERM and a closed terminal clean up, too: the servers live in sessions of their own."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _fail(text: str) -> None:
+    messages.print("Error:", style="bold red", end=" ")
+    messages.print(text, markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(2)
