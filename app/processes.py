@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,15 +63,14 @@ class Child:
         return self.process is not None and self.process.poll() is not None
 
     def stop(self) -> None:
-        """Ends the child's whole process group: politely, then for good."""
+        """Ends the child's whole process group: politely, then for good, also whoever outlives the child in it."""
         if self.process is None:
             return
         _signal_group(self.process, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):  # it is ended for good below
             self.process.wait(STOP_AFTER_S)
-        except subprocess.TimeoutExpired:
-            _signal_group(self.process, signal.SIGKILL)
-            self.process.wait()
+        _signal_group(self.process, signal.SIGKILL)
+        self.process.wait()
 
     def last_words(self, lines: int = 15) -> str:
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
@@ -103,15 +103,20 @@ def require_free_port(host: str, port: int, setting: str) -> None:
             ) from error
 
 
-def wait_until_answering(address: str, children: Sequence[Child], timeout_s: float = 120.0) -> None:
-    """Waits until `address` answers 200; raises `ChildGaveUp` when a child ends first or time is up."""
+def wait_until_answering(
+    address: str,
+    children: Sequence[Child],
+    timeout_s: float = 120.0,
+    is_enough: Callable[[httpx.Response], bool] = lambda answer: answer.status_code == httpx.codes.OK,
+) -> None:
+    """Waits until `address` answers with what is enough; raises `ChildGaveUp` when a child ends first or time is up."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         for child in children:
             if child.has_ended():
                 raise ChildGaveUp(f"The {child.name} process ended at its start. Its last words:\n{child.last_words()}")
         try:
-            if httpx.get(address, timeout=5).status_code == httpx.codes.OK:
+            if is_enough(httpx.get(address, timeout=5)):
                 return
         except httpx.TransportError:
             pass  # not listening yet: that is what we wait for
@@ -119,10 +124,20 @@ def wait_until_answering(address: str, children: Sequence[Child], timeout_s: flo
     raise ChildGaveUp(f"{address} did not answer within {timeout_s:.0f} seconds.")
 
 
-def keep_running(children: Sequence[Child], stopping: Callable[[], bool], report: Callable[[str], None]) -> None:
-    """Restarts children that end, until `stopping()`; raises `ChildGaveUp` when one keeps ending."""
+def keep_running(
+    children: Sequence[Child],
+    stopping: Callable[[], bool],
+    report: Callable[[str], None],
+    look: Callable[[], None] | None = None,
+) -> None:
+    """Restarts children that end, until `stopping()`; raises `ChildGaveUp` when one keeps ending.
+
+    `look` is called as often as the children are looked at, for what else there is to watch.
+    """
     while not stopping():
         restart_ended(children, report)
+        if look is not None:
+            look()
         time.sleep(0.2)
 
 

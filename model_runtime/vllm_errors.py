@@ -3,6 +3,7 @@
 VllmError
 ├── Refused           vLLM would not start with these settings, or would die with them
 ├── NotInstalled      there is no environment with vLLM in it
+├── BuildFailed       the demonstration model could not be written
 ├── AlreadyRunning    a runtime, or what an earlier one left, is there
 ├── StartFailed       it ended at its start, or was not ready in time
 └── StillThere        processes that could not be ended
@@ -21,6 +22,10 @@ class Refused(VllmError):
 
 class NotInstalled(VllmError):
     """No environment with vLLM."""
+
+
+class BuildFailed(VllmError):
+    """The folder of the demonstration model could not be written."""
 
 
 class AlreadyRunning(VllmError):

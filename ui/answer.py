@@ -51,6 +51,14 @@ def asked(page: str) -> str | None:
     return text_.strip() or None
 
 
+def say_who_writes(api: ApiClient, language: Language, knowledge_base: Json) -> None:
+    """A notice above the conversation when a model for demonstrations writes this knowledge base's answers."""
+    answers = _answers(api)
+    answerer = knowledge_base["settings"].get("answerer") or answers["answerer"]
+    if answerer == "generative" and answers["demonstration"]:
+        style.notice(text("demonstration", language, model=answers["model"]), "quiet")
+
+
 def show_growing(texts: Iterator[str], language: Language) -> None:
     """Draws an answer while it arrives; afterwards its place is empty."""
     place = st.empty()
@@ -68,6 +76,8 @@ def show_answer(message: Json, language: Language) -> None:
             opens, doubt=message["kind"] in _IN_DOUBT, is_written=message["answerer"] == "generative"
         )
         st.html(style.answer_html(message["text"], look))
+    if message.get("fallback"):
+        style.notice(text("fallback", language), "quiet")
     if message["status"] == "stopped":
         style.notice(text("stopped", language), "warn")
     if message["status"] == "failed":
@@ -159,6 +169,11 @@ def page_picture(api: ApiClient, citation: Json) -> None:
                 raise
             style.notice(str(error), "warn")
             st.html(f'<div class="ad-quote">{style.escape(citation["quote"].strip())}</div>')
+
+
+@st.cache_data(max_entries=1, ttl=30, show_spinner=False)
+def _answers(_api: ApiClient) -> Json:
+    return _api.answers()
 
 
 @st.cache_data(max_entries=100, ttl=600, show_spinner=False)

@@ -44,6 +44,11 @@ class ApiClient:
         headers = {"Authorization": f"Bearer {admin_key}"} if admin_key else {}
         self._http = httpx.Client(base_url=address, headers=headers, timeout=httpx.Timeout(120, connect=5))
 
+    def answers(self) -> Json:
+        """What answers in this installation: `answerer`, `model`, and whether that is a `demonstration` model."""
+        found: Json = self._json("GET", "/")["answers"]
+        return found
+
     def knowledge_bases(self) -> list[Json]:
         found: list[Json] = self._json("GET", "/api/knowledge-bases")["knowledge_bases"]
         return found

@@ -11,6 +11,7 @@ from ui.answer import (
     opened,
     page_picture,
     page_text,
+    say_who_writes,
     section,
     show_answer,
     show_growing,
@@ -43,6 +44,7 @@ def show(api: ApiClient, language: Language) -> None:
         )
     ask_box(PAGE, text("ask_here", language))
     with st.container(key=PAGE):
+        say_who_writes(api, language, knowledge_base)
         _dialogue(api, language, conversation)
     _open_clicked(api, language, conversation)
 
@@ -88,6 +90,8 @@ def _show_answer(api: ApiClient, language: Language, conversation: Conversation,
 
 def _thumbs(api: ApiClient, language: Language, message: Json) -> None:
     key = f"rating_{message['id']}"
+    if key not in st.session_state and message["rating"] is not None:
+        st.session_state[key] = int(message["rating"] == "up")
 
     def rate() -> None:
         rating = st.session_state[key]

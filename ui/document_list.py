@@ -107,7 +107,7 @@ def _is_busy(listing: Json) -> bool:
 
 def _holds_several(job: Json) -> bool:
     """A source whose documents are its records; any other has its one document in the list."""
-    return str(job["source_name"]).lower().endswith(".jsonl")
+    return str(job["source_name"]).lower().endswith((".jsonl", ".zip"))
 
 
 def _show_job(api: ApiClient, language: Language, job: Json) -> None:

@@ -11,6 +11,7 @@ from ui.answer import (
     opened,
     page_picture,
     page_text,
+    say_who_writes,
     section,
     show_answer,
     show_growing,
@@ -49,6 +50,7 @@ def show(api: ApiClient, language: Language) -> None:
         )
     st.session_state[_SHOWN] = opened() or st.session_state.get(_SHOWN)
     answers = [message for message in conversation.messages if message["citations"]]
+    say_who_writes(api, language, knowledge_base)
     if not conversation.messages and conversation.question is None:
         _, middle, _ = st.columns([1, 3, 1])
         with middle:

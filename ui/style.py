@@ -14,7 +14,7 @@ from typing import Literal
 
 import streamlit as st
 
-Kind = Literal["good", "busy", "warn", "bad"]
+Kind = Literal["good", "busy", "warn", "bad", "quiet"]
 
 _MARKER = re.compile(r"\[(\d{1,3})\]")
 _STEP = re.compile(r"(?:\d{1,2}[.)、]|[-•·]|[(（]\d{1,2}[)）]|[①-⑳]|[a-h][.)])\s*")

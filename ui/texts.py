@@ -42,6 +42,15 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "searching": ("Looking through the manuals…", "正在查阅手册……"),
     "made_by_extractive": ("Quoted from the manuals", "摘自手册原文"),
     "made_by_generative": ("Written by {model} from the manuals", "由 {model} 根据手册撰写"),
+    "demonstration": (
+        "Answers are written by {model}, a small demonstration model: it often says wrong things. "
+        "Check the cited pages.",
+        "回答由小型演示模型 {model} 撰写，经常出错，请以引用的页面为准。",
+    ),
+    "fallback": (
+        "The language model was not available, so this answer quotes the manual.",
+        "语言模型暂时不可用，本回答直接摘自手册原文。",
+    ),
     "stopped": ("This answer was interrupted.", "回答已中断。"),
     "failed": ("This answer failed.", "回答失败。"),
     "try_again": ("Try again", "重试"),

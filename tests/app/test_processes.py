@@ -17,6 +17,14 @@ time.sleep(300)
 """
 
 
+DEAF_GRANDCHILD = """
+import subprocess, sys, time
+deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)"
+print(subprocess.Popen([sys.executable, "-c", deaf]).pid, flush=True)
+time.sleep(300)
+"""
+
+
 def child(tmp_path: Path, program: str) -> Child:
     return Child("test", [sys.executable, "-c", program], tmp_path / "test.log", dict(os.environ))
 
@@ -50,6 +58,16 @@ def test_a_killed_child_is_started_again_and_stopped_with_its_own_children(tmp_p
     grandchild = int(kept.last_words().split()[-1])
     assert is_alive(grandchild)
     stop_all([kept])
+    wait_for(lambda: not is_alive(grandchild))
+    assert kept.has_ended()
+
+
+def test_stopping_ends_also_what_does_not_want_to_end(tmp_path: Path) -> None:
+    kept = child(tmp_path, DEAF_GRANDCHILD)
+    kept.start()
+    wait_for(lambda: "deaf" in kept.last_words())
+    grandchild = int(next(word for word in kept.last_words().split() if word.isdecimal()))
+    kept.stop()
     wait_for(lambda: not is_alive(grandchild))
     assert kept.has_ended()
 

@@ -72,7 +72,7 @@ def product(tmp_path_factory: pytest.TempPathFactory, chat_model: OpenAIServer) 
         "ANSWERDESK_HOME": str(home),
         "ANSWERDESK_SERVER__PORT": str(api_port),
         "ANSWERDESK_UI__PORT": str(ui_port),
-        "ANSWERDESK_ANSWERS__CHAT_MODEL": "scripted",
+        "ANSWERDESK_ANSWERS__CHAT_MODEL": "smollm2-moe",  # as the pages are told; a script answers
         "ANSWERDESK_ANSWERS__CHAT_BASE_URL": chat_model.base_url,
     }
     log = home / "run.log"

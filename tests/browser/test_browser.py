@@ -67,8 +67,12 @@ def test_upload_ask_and_open_the_cited_page(desk: Desk, page: Page, manuals: dic
     desk.wait_for_picture()
     desk.picture("customer-service-cited-page")
     page.keyboard.press("Escape")
-    page.locator('[class*="st-key-rating_"] button').first.click()
+    thumb = page.locator('[class*="st-key-rating_"] button').first
+    thumb.click()
     expect(page.get_by_text("Thank you.")).to_be_visible()
+    page.reload()
+    expect(thumb).to_have_attribute("aria-checked", "true")
+    expect(page.locator(".ad-quiet")).to_have_count(0)  # no model writes here
 
 
 def test_answers_grow_before_the_readers_eyes(desk: Desk, page: Page, tmp_path: Path, chat_model: OpenAIServer) -> None:
@@ -84,7 +88,12 @@ def test_answers_grow_before_the_readers_eyes(desk: Desk, page: Page, tmp_path: 
     desk.picture("customer-service-growing")
     expect(desk.answer()).to_contain_text("Part 10")
     expect(growing).to_have_count(0)
-    expect(page.get_by_text("Written by scripted from the manuals")).to_be_visible()
+    expect(page.get_by_text("Written by smollm2-moe from the manuals")).to_be_visible()
+    notice = page.locator(".ad-quiet")
+    expect(notice).to_contain_text("smollm2-moe, a small demonstration model: it often says wrong things")
+    page.get_by_text("中文", exact=True).click()
+    expect(notice).to_contain_text("小型演示模型 smollm2-moe")
+    desk.picture("demonstration-model-zh")
 
 
 def test_chinese(desk: Desk, page: Page, manuals: dict[str, Path]) -> None:
