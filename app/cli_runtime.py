@@ -17,6 +17,9 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from app.cli_runtime_bench import bench
+from app.cli_runtime_build import build, settings_for
+from app.cli_runtime_verify import verify
 from app.settings import Settings
 from model_runtime.plan_errors import PlanError
 from model_runtime.plan_gpus import find_gpu
@@ -28,7 +31,6 @@ from model_runtime.plan_report import as_text
 from model_runtime.planner import MOST_GPUS, Wish, checkpoint_quantization, default_context
 from model_runtime.planner import plan as make_plan
 from model_runtime.vllm_errors import StartFailed, VllmError
-from model_runtime.vllm_settings import RuntimeSettings
 from model_runtime.vllm_state import LIVE, RuntimeFolder, State, Status
 
 runtime = typer.Typer(help="Plan, start and stop the model server.", no_args_is_help=True)
@@ -81,7 +83,7 @@ def plan(
 
 @runtime.command("start")
 def start(
-    model: Annotated[str, typer.Option(help="Folder or hub id; left out: as in the settings.")] = "",
+    model: Annotated[str, typer.Option(help="smollm2-moe, folder or hub id; left out: as in the settings.")] = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is ready.")] = True,
     as_json: JsonOption = False,
 ) -> None:
@@ -92,7 +94,7 @@ def start(
 
     with _errors_for_people():
         settings = Settings()
-        wanted = _runtime_settings(settings, model)
+        wanted = settings_for(settings, model, messages)
         if RuntimeFolder(settings.runtime_folder).read().state not in LIVE:
             require_free_port(wanted.host, wanted.port, "ANSWERDESK_RUNTIME__PORT")
         try:
@@ -147,10 +149,6 @@ def logs(
             return
 
 
-def _runtime_settings(settings: Settings, model: str) -> RuntimeSettings:
-    return settings.runtime.model_copy(update={"model": model}) if model else settings.runtime
-
-
 def _print(status: Status, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(status.to_json(), ensure_ascii=False, indent=2) + "\n")
@@ -190,3 +188,8 @@ def _fail(text: str) -> NoReturn:
     messages.print("Error:", style="bold red", end=" ")
     _say(text)
     raise typer.Exit(2)
+
+
+runtime.command("build")(_errors_for_people()(build))
+runtime.command("bench")(bench)
+runtime.command("verify")(verify)
