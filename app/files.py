@@ -47,6 +47,21 @@ def remove_abandoned_uploads(files_folder: Path) -> None:
             shutil.rmtree(folder)
 
 
+def journal_path(files_folder: Path, job_id: str) -> Path:
+    """Where a worker keeps what it has done of a job's long document."""
+    return files_folder / "journals" / job_id
+
+
+def remove_abandoned_journals(database: Database, files_folder: Path) -> None:
+    """Removes the journals of jobs that will not be gone on with, and the copies of workers that died over them."""
+    with database.read() as session:
+        unfinished = {id_ for (id_,) in session.execute(select(Job.id).where(Job.status.in_(("queued", "running"))))}
+    for path in (files_folder / "journals").glob("*"):
+        is_old = time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S
+        if path.name not in unfinished and (is_old or "." not in path.name):
+            path.unlink(missing_ok=True)
+
+
 def stored_path(knowledge_base_id: str, content_hash: str, name: str) -> str:
     """Where this content of a file called `name` (a checked name) lies, relative to the files folder.
 

@@ -5,9 +5,10 @@ write proves the job's lease first (`app.jobs.hold`). Knows no parsers and no in
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from time import monotonic
 from typing import Any
 
@@ -25,6 +26,7 @@ from ingestion.errors import IngestionError
 from ingestion.pipeline import ReadyDocument
 
 _BETWEEN_REPORTS_S = 0.3
+_ROWS_AT_ONCE = 500  # PostgreSQL and SQLite take no more than some thousands of parameters
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL stores no NUL, UTF-8 knows no lone surrogates
 
 
@@ -185,7 +187,7 @@ def _remove_content(session: Session, knowledge_base_id: str, keys: Sequence[int
 
 
 def _write_pages(session: Session, documents: Mapping[str, ReadyDocument], keys: Mapping[str, int]) -> None:
-    rows = [
+    rows = (
         {
             "document_key": keys[external_id],
             "number": page.number,
@@ -195,9 +197,9 @@ def _write_pages(session: Session, documents: Mapping[str, ReadyDocument], keys:
         }
         for external_id, document in documents.items()
         for page in document.pages
-    ]
-    if rows:
-        session.connection().execute(insert(Page), rows)
+    )
+    for some in _in_parts(rows):
+        session.connection().execute(insert(Page), some)
 
 
 def _write_passages(
@@ -207,37 +209,49 @@ def _write_passages(
     keys: Mapping[str, int],
     change: int,
 ) -> None:
-    rows, vectors = [], {}
-    for external_id, document in documents.items():
-        labels = {page.number: _label(page.label) for page in document.pages}
-        for ordinal, (passage, of_passage) in enumerate(zip(document.passages, document.vectors, strict=True)):
-            text = _storable(passage.text)
-            id_ = new_id()
-            vectors[id_] = pack_vectors(of_passage)
-            rows.append(
-                {
-                    "id": id_,
-                    "knowledge_base_id": knowledge_base_id,
-                    "document_key": keys[external_id],
-                    "added_change": change,
-                    "ordinal": ordinal,
-                    "heading_path": [_storable(heading) for heading in passage.heading_path],
-                    "spans": spans_to_row(passage.spans),
-                    "windows": [list(window) for window in passage.windows],
-                    "first_page": min(span.page for span in passage.spans),
-                    "last_page": max(span.page for span in passage.spans),
-                    "page_label": labels.get(passage.spans[0].page),
-                    "text": text,
-                    "content_hash": sha256(text.encode()).hexdigest(),
-                }
-            )
-    if not rows:
-        return
+    rows = (
+        row
+        for external_id, document in documents.items()
+        for row in _passage_rows(document, keys[external_id], knowledge_base_id, change)
+    )
     connection = session.connection()
-    connection.execute(insert(Passage), rows)
-    of_documents = select(Passage.id, Passage.key).where(Passage.document_key.in_(list(keys.values())))
-    packed = [{"passage_key": key, "vectors": vectors[id_]} for id_, key in connection.execute(of_documents)]
-    connection.execute(insert(PassageVectors), packed)
+    for some in _in_parts(rows):
+        vectors = {row["id"]: row.pop("vectors") for row in some}
+        connection.execute(insert(Passage), some)
+        written = connection.execute(select(Passage.id, Passage.key).where(Passage.id.in_(list(vectors))))
+        packed = [{"passage_key": key, "vectors": vectors[id_]} for id_, key in written]
+        connection.execute(insert(PassageVectors), packed)
+
+
+def _passage_rows(
+    document: ReadyDocument, document_key: int, knowledge_base_id: str, change: int
+) -> Iterator[dict[str, Any]]:
+    """The passages' columns, and their packed `vectors`."""
+    labels = {page.number: _label(page.label) for page in document.pages if page.label is not None}
+    for ordinal, (passage, vectors) in enumerate(zip(document.passages, document.vectors, strict=True)):
+        text = _storable(passage.text)
+        yield {
+            "id": new_id(),
+            "knowledge_base_id": knowledge_base_id,
+            "document_key": document_key,
+            "added_change": change,
+            "ordinal": ordinal,
+            "heading_path": [_storable(heading) for heading in passage.heading_path],
+            "spans": spans_to_row(passage.spans),
+            "windows": [list(window) for window in passage.windows],
+            "first_page": min(span.page for span in passage.spans),
+            "last_page": max(span.page for span in passage.spans),
+            "page_label": labels.get(passage.spans[0].page),
+            "text": text,
+            "content_hash": sha256(text.encode()).hexdigest(),
+            "vectors": pack_vectors(vectors),
+        }
+
+
+def _in_parts(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """A long document's rows are never in memory at once."""
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        yield some
 
 
 def _label(label: str | None) -> str | None:

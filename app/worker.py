@@ -22,9 +22,13 @@ from app.errors import Conflict
 from app.jobs import LIVE, Claim, JobQueue, LeaseLost
 from app.models import Job, KnowledgeBase, Passage
 from app.sink import SqlSink
+from app.upkeep import Upkeep
 from ingestion.errors import Cancelled, TransientError
+from ingestion.journal import Journal
 from ingestion.parsers.base import Source
 from ingestion.pipeline import IngestSummary, ingest_source
+from ingestion.reader import Reader
+from ingestion.sandbox import Sandbox
 from rag.errors import IndexBusy, RagError
 
 _LOG = logging.getLogger(__name__)
@@ -35,33 +39,39 @@ _LONGEST_PAUSE_S = 600.0
 
 
 def run_worker(services: Services, stopping: Event) -> None:
-    """Works until `stopping` is set; the job then under way goes back to the queue, to be begun anew.
+    """Works until `stopping` is set; the job then under way goes back to the queue; a long document is gone on with.
 
     Raises what loading the embedder raises, before anything is claimed.
     """
-    worker = _Worker(services, stopping.is_set)
-    files.remove_abandoned_uploads(services.settings.files_folder)
-    while not stopping.is_set():
-        if not worker.work_once():
-            stopping.wait(services.settings.worker.poll_s)
+    with Sandbox(services.sandbox_limits) as sandbox:
+        worker = _Worker(services, sandbox, stopping.is_set)
+        files.remove_abandoned_uploads(services.settings.files_folder)
+        files.remove_abandoned_journals(services.database, services.settings.files_folder)
+        upkeep = Upkeep(services)
+        while not stopping.is_set():
+            if not worker.work_once():
+                upkeep.when_idle()
+                stopping.wait(services.settings.worker.poll_s)
 
 
 def run_until_idle(services: Services, stopping: Event | None = None) -> None:
     """Works until no job waits or runs, here or in another worker, or until `stopping` is set."""
     stopping = stopping or Event()
-    worker = _Worker(services, stopping.is_set)
-    while not stopping.is_set():
-        if not worker.work_once():
-            with services.database.read() as session:
-                if session.scalar(select(Job.id).where(Job.status.in_(LIVE)).limit(1)) is None:
-                    return
-            stopping.wait(services.settings.worker.poll_s)
+    with Sandbox(services.sandbox_limits) as sandbox:
+        worker = _Worker(services, sandbox, stopping.is_set)
+        while not stopping.is_set():
+            if not worker.work_once():
+                with services.database.read() as session:
+                    if session.scalar(select(Job.id).where(Job.status.in_(LIVE)).limit(1)) is None:
+                        return
+                stopping.wait(services.settings.worker.poll_s)
 
 
 class _Worker:
-    def __init__(self, services: Services, stopping: Callable[[], bool]) -> None:
+    def __init__(self, services: Services, reader: Reader, stopping: Callable[[], bool]) -> None:
         settings = services.settings
         self._services = services
+        self._reader = reader
         self._stopping = stopping
         self._queue = JobQueue(services.database, settings.worker.lease_s, settings.worker.max_attempts)
         self._snapshots = SnapshotWriter(services)
@@ -81,8 +91,10 @@ class _Worker:
 
     def _work(self, claim: Claim) -> None:
         sink = SqlSink(self._queue, claim, self._services.settings, self._stopping)
+        journal = Journal(files.journal_path(self._services.settings.files_folder, claim.job_id))
         try:
-            summary = self._ingest(claim, sink)
+            summary = self._ingest(claim, sink, journal)
+            journal.remove()
             self._queue.report(claim, "indexing", summary.windows, summary.windows, None)
             self._snapshots.write_if_due(claim.knowledge_base_id, besides=claim.job_id)
             self._end(claim, sink, summary)
@@ -98,7 +110,7 @@ class _Worker:
             _LOG.exception("Reading %s failed unexpectedly.", claim.source_name)
             self._queue.later(claim, f"Unexpected error ({type(error).__name__}: {error}); the worker's log says more.")
 
-    def _ingest(self, claim: Claim, sink: SqlSink) -> IngestSummary:
+    def _ingest(self, claim: Claim, sink: SqlSink, journal: Journal) -> IngestSummary:
         with self._services.database.read() as session:
             knowledge_base = session.get(KnowledgeBase, claim.knowledge_base_id)
         if knowledge_base is None:
@@ -111,6 +123,8 @@ class _Worker:
             sink,
             chunker=self._services.chunker_settings,
             limits=self._services.limits,
+            reader=self._reader,
+            journal=journal,
             batch_windows=self._services.settings.ingestion.batch_windows,
         )
 

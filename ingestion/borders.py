@@ -6,6 +6,7 @@ Owns what each border costs and the search for the cheapest cuts. Does not know 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 from ingestion.types import BlockKind, ParsedPage
 
@@ -43,6 +44,9 @@ class Unit:
 # only used when there is no other way, as between the steps of a procedure that would fit into one passage.
 PASSAGE = 3.0
 EMPTINESS = 6.0
+MOST_UNITS = 160
+"""Units of one passage. Text has fewer; a file of half a million full stops would else be looked at for minutes."""
+
 _AFTER_HEADING = 40.0
 _WITHIN_SENTENCE = 30.0
 _WITHIN_LIST_OF_STEPS = 14.0
@@ -59,21 +63,21 @@ _ITEMS = (BlockKind.STEP, BlockKind.LIST_ITEM, BlockKind.TABLE_ROW, BlockKind.CO
 def cut(units: Sequence[Unit], budget: int) -> list[Sequence[Unit]]:
     """The units in as many runs as needed, each of at most `budget` tokens, at the cheapest borders.
 
-    The sum of the costs of all borders and passages is minimal. A single unit beyond the budget stays alone.
-    Time is linear in the number of units times the number that fits into one passage.
+    The sum of the costs of all borders and passages is minimal. A single unit beyond the budget stays alone, and no
+    run has more than `MOST_UNITS`. Time is linear in the number of units times the number that fits into one passage.
     """
+    borders = [0.0, *(border_cost(before, after) for before, after in pairwise(units))]
+    lengths = [unit.tokens for unit in units]
     cheapest = [0.0] + [float("inf")] * len(units)
     begins = [0] * (len(units) + 1)
     for end in range(1, len(units) + 1):
         tokens = 0
-        for begin in range(end - 1, -1, -1):
-            tokens += units[begin].tokens
+        for begin in range(end - 1, max(-1, end - 1 - MOST_UNITS), -1):
+            tokens += lengths[begin]
             if tokens > budget and begin < end - 1:
                 break
             emptiness = max(0.0, 1 - tokens / budget)
-            cost = cheapest[begin] + PASSAGE + EMPTINESS * emptiness**2
-            if begin:
-                cost += border_cost(units[begin - 1], units[begin])
+            cost = cheapest[begin] + PASSAGE + EMPTINESS * emptiness**2 + borders[begin]
             if cost < cheapest[end]:
                 cheapest[end], begins[end] = cost, begin
     runs: list[Sequence[Unit]] = []

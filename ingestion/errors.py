@@ -9,7 +9,8 @@ IngestionError
 │   ├── UnsupportedType
 │   ├── NoText               no text layer, nothing readable
 │   ├── TooLarge             beyond a limit in settings
-│   └── BadRecord            a JSONL line that is not a record
+│   ├── BadRecord            a JSONL line that is not a record
+│   └── ParserFailed         the parser died of it, took too long or too much memory
 └── TransientError           disk full, file vanished while reading: worth another attempt
 """
 
@@ -54,6 +55,10 @@ class TooLarge(PermanentError):
 
 class BadRecord(PermanentError):
     code = "bad_record"
+
+
+class ParserFailed(PermanentError):
+    code = "parser_failed"
 
 
 class TransientError(IngestionError):

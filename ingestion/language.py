@@ -7,7 +7,9 @@ unless their accented letters give them away.
 import re
 from collections.abc import Iterable
 
-_SAMPLE = 50_000
+LANGUAGE_SAMPLE = 50_000
+"""Characters that are looked at."""
+
 _CHINESE = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
 _KANA_OR_HANGUL = re.compile("[\u3040-\u30ff\uac00-\ud7af]")
 _LATIN = re.compile("[A-Za-z]")
@@ -18,8 +20,8 @@ def language_of(texts: Iterable[str]) -> str:
     """ "zh", "en", or "" when it is another language or there is too little to tell."""
     sample = ""
     for text in texts:
-        sample += text[: _SAMPLE - len(sample)]
-        if len(sample) >= _SAMPLE:
+        sample += text[: LANGUAGE_SAMPLE - len(sample)]
+        if len(sample) >= LANGUAGE_SAMPLE:
             break
     letters = len(_LETTER.findall(sample))
     chinese = len(_CHINESE.findall(sample))

@@ -5,46 +5,34 @@ nothing. Does not know SQL or indexes; `app` implements `Sink` over them. Expand
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from itertools import chain, islice
 from time import perf_counter
 from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ingestion.chunker import Chunker, ChunkerSettings
-from ingestion.detect import parser_for
+from ingestion.chunker import CHUNKER_VERSION, Chunker, ChunkerSettings
+from ingestion.draft import Draft, ReadyDocument
 from ingestion.errors import Cancelled, IngestionError, NoText, PermanentError
-from ingestion.language import language_of
-from ingestion.parsers.base import Limits, Source
+from ingestion.journal import Journal, digest
+from ingestion.parsers.base import Limits, Resume, Source
 from ingestion.parsers.reading import reading
-from ingestion.types import NO_PAGE, DocumentStart, PageWarning, ParsedPage, PassageDraft, RecordFailed
+from ingestion.reader import HereReader, Reader
+from ingestion.types import DocumentStart, ParsedPage, PassageDraft, RecordFailed
 from model_runtime.embedder import Embedder
+
+__all__ = ["IngestSummary", "ReadyDocument", "Sink", "ingest_source"]
 
 _Item = TypeVar("_Item")
 _DOCUMENTS_PER_STORE = 200
 _WINDOWS_PER_STORE = 2_000
+_MOST_PAGES_IN_MEMORY = 16
 _SECONDS_BETWEEN_REPORTS = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class ReadyDocument:
-    """A document with all that is to be stored. `vectors[i]` is float16 [1 + windows, dimension] of passage i.
-
-    `content_hash` is the SHA-256 of the file, or of the record where the file holds several documents.
-    `language` is "zh", "en" or "" for others. The passages' `embedded` texts have been let go.
-    """
-
-    start: DocumentStart
-    content_hash: str
-    language: str
-    media_type: str
-    pages: tuple[ParsedPage, ...]
-    passages: tuple[PassageDraft, ...]
-    vectors: tuple[NDArray[np.float16], ...]
-    warnings: tuple[PageWarning, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,37 +82,42 @@ def ingest_source(
     *,
     chunker: ChunkerSettings,
     limits: Limits,
+    reader: Reader | None = None,
+    journal: Journal | None = None,
     batch_windows: int = 512,
 ) -> IngestSummary:
     """Reads one file and hands its documents, complete with passages and vectors, to the sink.
 
-    A document that cannot be read goes to `sink.failed`, the others of its file go on. Pages are read, cut and
-    embedded as they come; held in memory are the pages and vectors of documents not yet stored, and one batch
-    of at least `batch_windows` texts. Raises `TransientError` (try again) and `Cancelled`; documents stored
-    before that stay and are passed over the next time.
+    `reader` reads the file, by default in this process: for files that one trusts. A document that cannot be read
+    goes to `sink.failed`, the others of its file go on. Pages are read, cut and embedded as they come; held in memory
+    are the pages and vectors of short documents not yet stored, and one batch of at least `batch_windows` texts. Long
+    ones are kept in the `journal`, and taken up from there when it holds an earlier attempt's work; without one, in
+    memory. Raises `TransientError` (try again) and `Cancelled`; documents stored before that stay and are passed over
+    the next time, the journal stays too.
     """
-    work = _Work(embedder, sink, batch_windows)
-    try:
-        parser = parser_for(source.path, limits)
-        cutter = Chunker(embedder, chunker)
-        for document in _documents(work.timed("parse", parser.parse(source, limits))):
-            if isinstance(document, RecordFailed):
-                work.fail(document.external_id, document.title, document.error)
-                continue
-            start, pages = document
-            content_hash = start.content_hash or _file_hash(source)
-            if sink.is_current(start.external_id, content_hash):
-                work.unchanged += 1
-                if start.content_hash:
+    with closing(_Work(embedder, sink, journal, batch_windows)) as work:
+        try:
+            cutter = Chunker(embedder, chunker)
+            resume = work.resume(_recipe(source, embedder, chunker))
+            items = (reader or HereReader()).read(source, limits, resume, work.check)
+            for document in _documents(work.timed("parse", items)):
+                if isinstance(document, RecordFailed):
+                    work.fail(document.external_id, document.title, document.error)
                     continue
-                break  # nothing else in the file: its pages need not be read
-            draft = work.begin(start, content_hash, parser.media_type)
-            for passage in work.timed("chunk", cutter.chunk(start.title, work.read(draft, pages))):
-                work.add(draft, passage)
-            work.end(draft)
-    except PermanentError as error:
-        work.fail(source.external_id, source.title or source.path.name, error)
-    return work.finish()
+                start, pages = document
+                content_hash = start.content_hash or _file_hash(source)
+                if sink.is_current(start.external_id, content_hash):
+                    work.unchanged += 1
+                    if start.content_hash:
+                        continue
+                    break  # nothing else in the file: its pages need not be read
+                draft = work.begin(start, content_hash, _recipe(source, embedder, chunker))
+                for passage in work.timed("chunk", cutter.chunk(start.title, work.read(draft, pages))):
+                    work.add(draft, passage)
+                work.end(draft)
+        except PermanentError as error:
+            work.fail(source.external_id, source.title or source.path.name, error)
+        return work.finish()
 
 
 def _documents(
@@ -163,49 +156,23 @@ def _file_hash(source: Source) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@dataclass(slots=True)
-class _Draft:
-    """A document under way. It is complete when its last passage is known, ready when all have vectors."""
-
-    start: DocumentStart
-    content_hash: str
-    media_type: str
-    pages: list[ParsedPage] = field(default_factory=list)
-    passages: list[PassageDraft] = field(default_factory=list)
-    vectors: list[NDArray[np.float16]] = field(default_factory=list)
-    complete: bool = False
-
-    @property
-    def ready(self) -> bool:
-        return self.complete and len(self.vectors) == len(self.passages)
-
-    @property
-    def windows(self) -> int:
-        return sum(len(passage.windows) for passage in self.passages)
-
-    def document(self) -> ReadyDocument:
-        warnings = (PageWarning(page.number, page.warning) for page in self.pages if page.warning)
-        return ReadyDocument(
-            start=self.start,
-            content_hash=self.content_hash,
-            language=language_of(page.text for page in self.pages),
-            media_type=self.media_type,
-            pages=tuple(self.pages),
-            passages=tuple(self.passages),
-            vectors=tuple(self.vectors),
-            warnings=tuple(warnings),
-        )
+def _recipe(source: Source, embedder: Embedder, chunker: ChunkerSettings) -> Callable[[], str]:
+    """What a journal's pages, passages and vectors depend on."""
+    return lambda: json.dumps(
+        [version("answerdesk"), CHUNKER_VERSION, asdict(chunker), embedder.identity, _file_hash(source)]
+    )
 
 
 class _Work:
     """What is under way between parser and sink: drafts, the texts waiting to be embedded, and the counts."""
 
-    def __init__(self, embedder: Embedder, sink: Sink, batch_windows: int) -> None:
+    def __init__(self, embedder: Embedder, sink: Sink, journal: Journal | None, batch_windows: int) -> None:
         self._embedder = embedder
         self._sink = sink
+        self._journal = journal
         self._batch_windows = batch_windows
-        self._drafts: list[_Draft] = []
-        self._waiting: list[tuple[_Draft, Sequence[str]]] = []
+        self._drafts: list[Draft] = []
+        self._waiting: list[tuple[Draft, PassageDraft, str]] = []
         self._waiting_texts = 0
         self._seconds = dict.fromkeys(("parse", "chunk", "embed", "store", "other"), 0.0)
         self._stage = "other"
@@ -216,42 +183,74 @@ class _Work:
         self.stored = self.unchanged = self.failed = 0
         self.pages = self.passages = self.windows = 0
 
-    def begin(self, start: DocumentStart, content_hash: str, media_type: str) -> _Draft:
+    def close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
+    def check(self) -> None:
+        """Called while the parser works: raises `Cancelled` when the work is to stop."""
+        self._report("parsing", self.pages, self._page_count)
+
+    def resume(self, recipe: Callable[[], str]) -> Resume:
+        """From where the file is to be read: after what the journal holds."""
+        if self._journal is None or not self._journal.exists:
+            return Resume()
+        self._journal.begin(recipe())
+        last = self._journal.last_page
+        return Resume() if last is None else Resume(len(self._journal.pages), last.open_sections)
+
+    def begin(self, start: DocumentStart, content_hash: str, recipe: Callable[[], str]) -> Draft:
         self._page_count = None if start.content_hash else start.page_count
-        self._drafts.append(_Draft(start, content_hash, media_type))
+        self._recipe = recipe
+        self._drafts.append(Draft(start, content_hash))
+        if self._journal is not None and self._journal.exists and not start.content_hash:
+            self._drafts[-1].move_to(self._journal, recipe())
         return self._drafts[-1]
 
-    def read(self, draft: _Draft, pages: Iterator[ParsedPage]) -> Iterator[ParsedPage]:
-        for page in pages:
-            draft.pages.append(page)
+    def read(self, draft: Draft, pages: Iterator[ParsedPage]) -> Iterator[ParsedPage]:
+        earlier = () if draft.journal is None else draft.journal.pages
+        for page in chain(earlier, pages):
+            draft.add_page(page)
+            if draft.page_count == _MOST_PAGES_IN_MEMORY:
+                self._keep_on_disk(draft)
             self.pages += 1
             self._report("parsing", self.pages, self._page_count)
             yield page
 
-    def add(self, draft: _Draft, passage: PassageDraft) -> None:
-        self._waiting.append((draft, passage.embedded))
-        self._waiting_texts += len(passage.embedded)
-        draft.passages.append(replace(passage, embedded=()))
+    def add(self, draft: Draft, passage: PassageDraft) -> None:
         self.passages += 1
         self.windows += len(passage.windows)
+        name = digest(passage)
+        if draft.is_embedded(passage, name):
+            self._embedded_windows += len(passage.windows)
+            return
+        self._waiting.append((draft, passage, name))
+        self._waiting_texts += len(passage.embedded)
         if self._waiting_texts >= self._batch_windows:
             self._embed()
+            self._keep_on_disk(draft)
             self._store(at_once=False)
 
-    def end(self, draft: _Draft) -> None:
+    def _keep_on_disk(self, draft: Draft) -> None:
+        """A document alone in its file that turns out to be long is kept in the journal."""
+        if self._journal is not None and draft.journal is None and not draft.start.content_hash:
+            draft.move_to(self._journal, self._recipe())
+
+    def end(self, draft: Draft) -> None:
         draft.complete = True
-        if not draft.passages:
+        if not draft.passage_count:
             self._drafts.remove(draft)
-            has_pages = any(page.number != NO_PAGE for page in draft.pages)
-            advice = ": if its pages are pictures, run it through OCR first" if has_pages else ""
+            advice = ": if its pages are pictures, run it through OCR first" if draft.has_numbered_pages else ""
+            if draft.warnings:
+                advice += f". Page {draft.warnings[0].page}: {draft.warnings[0].message}"
             error = NoText(f"{draft.start.title} holds no text{advice}")
             self.fail(draft.start.external_id, draft.start.title, error)
 
     def fail(self, external_id: str, title: str, error: PermanentError) -> None:
         """Notes a failure and forgets the document that was under way."""
         self._drafts = [draft for draft in self._drafts if draft.complete]
-        self._waiting = [(draft, texts) for draft, texts in self._waiting if draft.complete]
-        self._waiting_texts = sum(len(texts) for _, texts in self._waiting)
+        self._waiting = [each for each in self._waiting if each[0].complete]
+        self._waiting_texts = sum(len(passage.embedded) for _, passage, _ in self._waiting)
         self.failed += 1
         self._sink.failed(external_id, title, error)
 
@@ -290,11 +289,11 @@ class _Work:
         if not self._waiting:
             return
         before = self._switch("embed")
-        texts = list(chain.from_iterable(texts for _, texts in self._waiting))
+        texts = list(chain.from_iterable(passage.embedded for _, passage, _ in self._waiting))
         rows = iter(self._embedder.embed_passages(texts).astype(np.float16))
-        for draft, embedded in self._waiting:
-            draft.vectors.append(np.stack(list(islice(rows, len(embedded)))))
-            self._embedded_windows += len(embedded) - 1
+        for draft, passage, name in self._waiting:
+            draft.add_vectors(passage, name, np.stack(list(islice(rows, len(passage.embedded)))))
+            self._embedded_windows += len(passage.embedded) - 1
         self._waiting, self._waiting_texts = [], 0
         self._switch(before)
         self._report("embedding", self._embedded_windows, self._expected_windows())

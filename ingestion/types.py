@@ -55,6 +55,7 @@ class DocumentStart:
 
     `page_count` is the number of pages to come where it is known. `facets` are metadata fields.
     `content_hash` is set where the file holds several documents; otherwise the file's own hash counts.
+    `media_type` is "" where it is that of the file.
     """
 
     external_id: str
@@ -62,6 +63,7 @@ class DocumentStart:
     page_count: int | None = None
     facets: Mapping[str, object] = field(default_factory=dict)
     content_hash: str = ""
+    media_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class ParsedPage:
 
     `source_map` maps text to glyphs for highlighting: runs (start in text, first character index in the
     PDF page's own text, length); characters of `text` outside all runs were added by the parser.
+    `open_sections` are the sections that go on after the page, outermost first: (rank, level, title), as the parser
+    needs them to read on from here.
     """
 
     number: int
@@ -87,6 +91,7 @@ class ParsedPage:
     label: str | None = None
     source_map: tuple[tuple[int, int, int], ...] = ()
     warning: str | None = None
+    open_sections: tuple[tuple[int, int, str], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,12 @@
 Owns the graph (built from the weights with OpenVINO's own operations; torch is not needed), its compilation
 and the infer requests. Supports BertModel with mean or first-token pooling; says so for anything else.
 
-The word embeddings, four fifths of the default model, stay out of the graph: their rows are looked up in the
-mapped weight file, which all processes share. That saves 370 MB a process, and the rest compiles in 0.2 s, so
+The word embeddings, four fifths of the default model, stay out of the graph: their rows are read from the weight
+file, which the system caches for all processes. That saves 370 MB a process, and the rest compiles in 0.2 s, so
 there is no compiled copy on disk that could grow stale.
+
+OpenVINO keeps about 1 MB for every shape of input it has ever seen, so the shapes are few: lengths are rounded up,
+and the batches of a length have all the same number of rows. The padding costs 5 to 7% of the time.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from model_runtime.embedder import Embedder, batches_by_length
 from model_runtime.errors import UnsupportedModel
 from model_runtime.model_folder import ModelFolder
 from model_runtime.token_reader import TokenReader
-from model_runtime.weights import Weights, as_float32
+from model_runtime.weights import Weights
 
 TOKEN_BUDGET = 1024
 _MASKED = 1e9
@@ -40,8 +43,9 @@ class OpenVinoEmbedder(Embedder):
         weights = Weights(folder.path / "model.safetensors")
         try:
             graph = _BertGraph(weights, folder.config, folder.pooling[0])
-            self._words = weights.stored(graph.prefix + "embeddings.word_embeddings.weight")
+            self._words = weights.rows(graph.prefix + "embeddings.word_embeddings.weight")
             compiled = _compile(graph.model(), threads, precision)
+            weights.let_go()  # compiled, they have been copied
         except KeyError as error:
             raise _unsupported(folder, f"its weights have no tensor {error}") from error
         # One request behind a lock: a request a thread was no faster at 1, 8 and 32 threads, since each uses
@@ -68,25 +72,34 @@ class OpenVinoEmbedder(Embedder):
     def embed_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         ids = self._tokens.passages(texts)
         vectors = np.empty((len(ids), self.dimension), np.float32)
-        for batch in batches_by_length([len(text) for text in ids], TOKEN_BUDGET):
-            vectors[batch] = self._infer([ids[index] for index in batch])
+        lengths = [self._rounded(len(text)) for text in ids]
+        for batch in batches_by_length(lengths, TOKEN_BUDGET):
+            length = lengths[batch[0]]
+            vectors[batch] = self._infer([ids[index] for index in batch], max(1, TOKEN_BUDGET // length), length)
         return vectors
 
     def embed_question(self, text: str) -> NDArray[np.float32]:
-        vector: NDArray[np.float32] = self._infer([self._tokens.question(text)])[0]
+        ids = self._tokens.question(text)
+        vector: NDArray[np.float32] = self._infer([ids], 1, self._rounded(len(ids)))[0]
         return vector
 
-    def _infer(self, batch: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """float32 [len(batch), dimension]; shorter texts are padded with masked tokens."""
-        mask = np.zeros((len(batch), max(map(len, batch))), np.float32)
+    def _rounded(self, length: int) -> int:
+        """The length that a text is padded to: multiples of 4, 8, 16 and 32, about an eighth more at most."""
+        step = next((step for step in (4, 8, 16) if length <= 16 * step), 32)
+        return min(-(-length // step) * step, self.max_tokens)
+
+    def _infer(self, batch: Sequence[Sequence[int]], rows: int, length: int) -> NDArray[np.float32]:
+        """float32 [len(batch), dimension]. Texts are padded to `length` with masked tokens, the batch to `rows`."""
+        mask = np.zeros((rows, length), np.float32)
         ids = np.zeros(mask.shape, np.int64)
         for row, content in enumerate(batch):
             ids[row, : len(content)] = content
             mask[row, : len(content)] = 1
-        words = as_float32(self._words[ids])
+        mask[len(batch) :, 0] = 1
+        words = self._words(ids)
         with self._lock:
             self._request.infer([words, mask], share_inputs=True)
-            return np.array(self._request.get_output_tensor().data)
+            return np.array(self._request.get_output_tensor().data[: len(batch)])
 
 
 def _unsupported(folder: ModelFolder, reason: str) -> UnsupportedModel:

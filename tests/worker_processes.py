@@ -3,7 +3,9 @@
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
@@ -41,3 +43,19 @@ def die_while_storing(settings: Settings) -> None:
 
     sink._write_passages = write_and_die
     run_until_idle(build_services(settings, HashingEmbedder()))
+
+
+def die_while_embedding(settings: Settings, calls: int) -> None:
+    """Works, and is killed when it is about to embed for the `calls`-th time."""
+    embedder = HashingEmbedder()
+    embed = embedder.embed_passages
+    left = [calls]
+
+    def embed_or_die(texts: Sequence[str]) -> Any:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return embed(texts)
+
+    embedder.embed_passages = embed_or_die  # type: ignore[method-assign]
+    run_until_idle(build_services(settings, embedder))

@@ -3,10 +3,10 @@
 Owns the seam and its values. Which parser reads which file is decided in `ingestion.detect`.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ingestion.types import DocumentStart, ParsedPage, RecordFailed
 
@@ -22,12 +22,33 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds beyond which a file is refused with `TooLarge`. Bytes, pages, characters, records."""
+    """Bounds beyond which a file is refused with `TooLarge`. Bytes, pages, characters of a page, record, document."""
 
     file_bytes: int = 500 * 1024 * 1024
     pages: int = 50_000
     page_characters: int = 2_000_000
     record_characters: int = 2_000_000
+    document_characters: int = 250_000_000
+
+
+def _ignore(_: int) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a parser that reads page by page begins, and what it must not touch.
+
+    `pages` have been read before, the last of them left `sections` open. `unreadable` are pages (from 1) that an
+    earlier attempt died of, each with the warning that takes their place. `opening` is called with a page's number
+    before anything of it is read, and with 0 when what follows concerns no single page, so that whoever watches
+    knows the page when the parser never comes back.
+    """
+
+    pages: int = 0
+    sections: tuple[tuple[int, int, str], ...] = ()
+    unreadable: Mapping[int, str] = field(default_factory=dict)
+    opening: Callable[[int], None] = _ignore
 
 
 class Parser(Protocol):
@@ -42,3 +63,21 @@ class Parser(Protocol):
     media_type: str
 
     def parse(self, source: Source, limits: Limits) -> Iterator[DocumentStart | ParsedPage | RecordFailed]: ...
+
+
+@runtime_checkable
+class PagedParser(Protocol):
+    """A parser that can begin at any page, so that one page can cost no more than itself."""
+
+    media_type: str
+
+    def parse(self, source: Source, limits: Limits) -> Iterator[DocumentStart | ParsedPage | RecordFailed]: ...
+
+    def parse_from(
+        self, source: Source, limits: Limits, resume: Resume
+    ) -> Iterator[DocumentStart | ParsedPage | RecordFailed]:
+        """As `parse`, the `DocumentStart` included; the first page is the one after `resume.pages`.
+
+        The pages are those that `parse` would have yielded, but for the unreadable ones.
+        """
+        ...

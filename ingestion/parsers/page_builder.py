@@ -1,4 +1,4 @@
-"""Builds the one page of a document without pages, block by block.
+"""Builds a page of a document that has none of its own layout, block by block.
 
 Owns the text's layout and the heading path. Knows no format.
 """
@@ -37,12 +37,19 @@ class PageBuilder:
         if not text.strip():
             return
         self._anchor = anchor or self._anchor
-        self._headings = [(above, heading) for above, heading in self._headings if above < level]
-        self._headings.append((level, text.strip()))
+        self.section(level, text)
         self.block(BlockKind.HEADING, text)
 
-    def block(self, kind: BlockKind, text: str) -> None:
-        """Adds a block to the current section; white space around it is cut off. Raises `TooLarge`."""
+    def section(self, level: int, name: str) -> None:
+        """Begins a section whose name is not part of the text, such as a sheet's."""
+        self._headings = [(above, heading) for above, heading in self._headings if above < level]
+        self._headings.append((level, name.strip()))
+
+    def block(self, kind: BlockKind, text: str, *, under: str = "") -> None:
+        """Adds a block to the current section; white space around it is cut off. Raises `TooLarge`.
+
+        `under` is one more heading of this block alone, such as the names of a table's columns.
+        """
         text = text.strip("\n").rstrip() if kind is BlockKind.CODE else text.strip()
         if not text.strip():
             return
@@ -51,22 +58,28 @@ class PageBuilder:
             self._append("\n" if close else "\n\n")
         start = self._length
         self._append(text)
-        path = tuple(heading for _, heading in self._headings)
+        path = (*(heading for _, heading in self._headings), *([under] if under else []))
         self._blocks.append(Block(kind, start, self._length, path, self._anchor))
         if self._length > self._limit:
             raise TooLarge(
                 f"{self._name} has more than {self._limit:,} characters: split it, or raise the limit in the settings"
             )
 
-    def row(self, cells: Iterable[str]) -> None:
-        """Adds a table row: its cells divided by " | ", unless all are empty."""
+    def row(self, cells: Iterable[str], *, under: str = "", anchor: str | None = None) -> None:
+        """Adds a table row: its cells divided by " | ", unless all are empty. `anchor` is the row's own place."""
         texts = [tidy(cell) for cell in cells]
         if any(texts):
-            self.block(BlockKind.TABLE_ROW, " | ".join(texts))
+            self._anchor = anchor or self._anchor
+            self.block(BlockKind.TABLE_ROW, " | ".join(texts), under=under)
 
-    def page(self) -> ParsedPage:
+    @property
+    def length(self) -> int:
+        """Characters so far."""
+        return self._length
+
+    def page(self, number: int = NO_PAGE, *, label: str | None = None, warning: str | None = None) -> ParsedPage:
         text = "".join(self._parts)
-        return ParsedPage(NO_PAGE, text + "\n" if text else "", tuple(self._blocks))
+        return ParsedPage(number, text + "\n" if text else "", tuple(self._blocks), label, warning=warning)
 
     def _append(self, text: str) -> None:
         self._parts.append(text)

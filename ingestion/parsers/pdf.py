@@ -7,13 +7,14 @@ holds one page, the outline and what the sample taught; pdfium's lock is never h
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from ingestion.errors import NoText
-from ingestion.parsers.base import Limits, Source
+from ingestion.errors import NoText, TooLarge
+from ingestion.parsers.base import Limits, Resume, Source
 from ingestion.parsers.pdf_blocks import group_lines
 from ingestion.parsers.pdf_document import PDFIUM_LOCK, open_page, open_pdf, page_label, read_outline
 from ingestion.parsers.pdf_headings import Sections
@@ -33,6 +34,8 @@ NO_TEXT = (
     "Run text recognition (OCR) over it first and upload the result."
 )
 GARBLED_SHARE = 0.3
+PAGE_FAULTS = (TooLarge, ArithmeticError, LookupError, ValueError, TypeError, RecursionError)
+"""What a page can make us stumble over that no other page need share; memory is a matter for the whole process."""
 REOPENED_AFTER = 500
 """Pages after which the file is opened anew: pdfium keeps what it has read, some 17 KB a page, until it is closed."""
 UNTITLED = re.compile(
@@ -46,34 +49,56 @@ class PdfParser:
     media_type = "application/pdf"
 
     def parse(self, source: Source, limits: Limits) -> Iterator[DocumentStart | ParsedPage]:
-        """The document and then every page of it, empty ones too.
+        """The document and then every page of it, empty ones too; a page that cannot be read has a warning.
 
         Raises, all with a message that says what to do: `EmptyFile`, `WrongType`, `BrokenFile`, `EncryptedFile`,
         `TooLarge`, `NoText`; `TransientError` when the file cannot be read from disk.
         """
+        return self.parse_from(source, limits, Resume())
+
+    def parse_from(self, source: Source, limits: Limits, resume: Resume) -> Iterator[DocumentStart | ParsedPage]:
+        """As `parse`, from the page after `resume.pages` on; its unreadable pages are not opened."""
         with open_pdf(source.path, limits) as document, PDFIUM_LOCK:
             pages = len(document)
-            profile = learn(_sample(document, pages, limits))
-            if not profile.words and not _has_text(document, pages):
+            profile = learn(_sample(document, pages, limits, resume))
+            if not profile.words and not _has_text(document, pages, resume):
                 raise NoText(NO_TEXT)
-            sections = Sections(read_outline(document), profile)
+            resume.opening(0)
+            sections = Sections(read_outline(document), profile, resume.sections)
             title = source.title or _metadata_title(document) or profile.title or source.path.stem
         yield DocumentStart(source.external_id, title, pages)
-        for first in range(0, pages, REOPENED_AFTER):
+        for first in range(resume.pages, pages, REOPENED_AFTER):
             with open_pdf(source.path, limits) as document:
                 for index in range(first, min(first + REOPENED_AFTER, pages)):
-                    with PDFIUM_LOCK:
-                        page = _parse_page(document, index, profile, sections, limits)
-                    yield page
+                    if index + 1 in resume.unreadable:
+                        page = ParsedPage(index + 1, "", (), warning=resume.unreadable[index + 1])
+                    else:
+                        resume.opening(index + 1)
+                        with PDFIUM_LOCK:
+                            page = _readable_page(document, index, profile, sections, limits)
+                    yield replace(page, open_sections=sections.open)
 
 
-def _sample(document: Any, pages: int, limits: Limits) -> Iterator[tuple[int, PageLines]]:
+def _sample(document: Any, pages: int, limits: Limits, resume: Resume) -> Iterator[tuple[int, PageLines]]:
     for index in sampled_pages(pages):
+        if index + 1 in resume.unreadable:
+            continue
+        resume.opening(index + 1)
         try:
             with open_page(document, index) as (page, text):
                 yield index, read_lines(page, text, limits.page_characters)
-        except pypdfium2.PdfiumError:
+        except (pypdfium2.PdfiumError, *PAGE_FAULTS):
             continue  # told as a warning when the page's turn comes
+
+
+def _readable_page(document: Any, index: int, profile: Profile, sections: Sections, limits: Limits) -> ParsedPage:
+    """The page, or a warning in its place: what one page holds never costs the others."""
+    try:
+        return _parse_page(document, index, profile, sections, limits)
+    except TooLarge as error:
+        return ParsedPage(index + 1, "", (), warning=str(error))
+    except PAGE_FAULTS as error:
+        return ParsedPage(index + 1, "", (), warning=f"{DAMAGED} ({type(error).__name__})")
 
 
 def _parse_page(document: Any, index: int, profile: Profile, sections: Sections, limits: Limits) -> ParsedPage:
@@ -104,8 +129,11 @@ def _with_tables(page: Any, text: Any, read: PageLines, lines: list[Line], profi
     return place_in_columns(lines, read.characters, glyphs, profile)
 
 
-def _has_text(document: Any, pages: int) -> bool:
+def _has_text(document: Any, pages: int, resume: Resume) -> bool:
     for index in range(pages):
+        if index + 1 in resume.unreadable:
+            continue
+        resume.opening(index + 1)
         try:
             with open_page(document, index) as (_, text):
                 if pdfium.FPDFText_CountChars(text) > 0:

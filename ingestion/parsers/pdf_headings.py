@@ -50,10 +50,18 @@ class Mark:
 class Sections:
     """Where in the document's sections the reader is. Pages must be marked in order."""
 
-    def __init__(self, outline: dict[int, list[OutlineEntry]], profile: Profile) -> None:
+    def __init__(
+        self, outline: dict[int, list[OutlineEntry]], profile: Profile, sections: Sequence[tuple[int, int, str]] = ()
+    ) -> None:
+        """`sections` are those that are open before the first page that will be marked, as `open` gave them."""
         self.outline = outline
         self.profile = profile
-        self.stack: list[tuple[Level, str]] = []
+        self.stack: list[tuple[Level, str]] = [((rank, level), title) for rank, level, title in sections]
+
+    @property
+    def open(self) -> tuple[tuple[int, int, str], ...]:
+        """The sections that go on, outermost first: (rank, level, title)."""
+        return tuple((*level, title) for level, title in self.stack)
 
     @property
     def path(self) -> tuple[str, ...]:

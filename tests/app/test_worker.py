@@ -1,5 +1,6 @@
 """From upload to searchable, across processes, and whatever happens to the worker in between."""
 
+import io
 import multiprocessing
 import signal
 import time
@@ -10,13 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reportlab.pdfgen.canvas import Canvas
 from sqlalchemy import func, select, update
 
 from app.models import Document, Job, KnowledgeBase, Page, Passage, PassageVectors, now
 from app.worker import SnapshotWriter, run_until_idle, run_worker
+from ingestion import sandbox_process
 from rag.index import KnowledgeBaseIndex
 from tests.installation import Installation
-from tests.worker_processes import die_while_storing, search_when_told
+from tests.worker_processes import die_while_embedding, die_while_storing, search_when_told
 
 _SPAWN = multiprocessing.get_context("spawn")
 KETTLE = "# Kettle\n\nPress the red button to boil water.\n"
@@ -88,6 +91,82 @@ def test_a_worker_killed_amid_storing_leaves_nothing_half_written(installation: 
     installation.work()
     assert "red button" in installation.texts("boil water")
     assert installation.documents()["kettle.md"]["status"] == "ready"
+
+
+def _long_manual() -> bytes:
+    """A PDF of 40 pages, some 700 windows, each with words of its own."""
+    file = io.BytesIO()
+    canvas = Canvas(file)
+    for page in range(40):
+        canvas.setFont("Helvetica", 8)
+        for line in range(60):
+            words = (
+                f"Step {page}-{line}: turn valve {page * 60 + line} until lamp {line * 41 + page} shows green light."
+            )
+            canvas.drawString(50, 800 - 12 * line, words)
+        canvas.showPage()
+    canvas.save()
+    return file.getvalue()
+
+
+def test_a_long_document_is_gone_on_with_after_kill_9(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a killed worker had parsed and embedded is not done again, and the result is as if it had lived."""
+    services = installation.services
+    ingestion = services.settings.ingestion.model_copy(update={"batch_windows": 100})
+    monkeypatch.setattr(services, "settings", services.settings.model_copy(update={"ingestion": ingestion}))
+    embedded: list[str] = []
+    embed = services.embedder.embed_passages
+
+    def note(texts: Sequence[str]) -> Any:
+        embedded.extend(texts)
+        return embed(texts)
+
+    monkeypatch.setattr(services.embedder, "embed_passages", note)
+    installation.upload(("untroubled.pdf", _long_manual()))
+    installation.work()
+    every_text = list(embedded)
+    embedded.clear()
+
+    installation.upload(("manual.pdf", _long_manual()))
+    worker = _SPAWN.Process(target=die_while_embedding, args=(services.settings, 3))
+    worker.start()
+    worker.join(120)
+    assert worker.exitcode == -signal.SIGKILL
+    assert installation.documents()["manual.pdf"]["version"] == 0
+    with services.database.write() as session:
+        session.execute(update(Job).values(lease_until=now()))  # as if the lease had run out
+    installation.work()
+    assert len(embedded) <= len(every_text) - 200
+    untroubled, resumed = (installation.documents()[name] for name in ("untroubled.pdf", "manual.pdf"))
+    assert resumed["status"] == "ready"
+    assert [resumed[count] for count in ("pages", "passages", "windows")] == [
+        untroubled[count] for count in ("pages", "passages", "windows")
+    ]
+    with services.database.read() as session:
+        of_document = (
+            select(Passage.text).join(Document, Document.key == Passage.document_key).order_by(Passage.ordinal)
+        )
+        stored = [
+            session.scalars(of_document.where(Document.external_id == name)).all()
+            for name in ("untroubled.pdf", "manual.pdf")
+        ]
+    assert stored[0] == stored[1]
+    assert list((services.settings.files_folder / "journals").glob("*")) == []
+
+
+def test_a_hostile_file_costs_its_document_and_not_the_worker(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox_process, "CHILD", "tests.ingestion.hostile_child")
+    installation.upload(("bad.txt", "crash"), ("good.txt", "one\ntwo"), ("raising.txt", "raise"))
+    installation.work()
+    documents = installation.documents()
+    assert documents["bad.txt"]["status"] == documents["raising.txt"]["status"] == "failed"
+    assert "crashed (SIGSEGV)" in documents["bad.txt"]["message"]
+    assert "out of luck" in documents["raising.txt"]["message"]
+    assert documents["good.txt"]["status"] == "ready"
 
 
 def test_a_worker_told_to_stop_hands_its_job_back(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pypdfium2
@@ -28,7 +29,7 @@ from ingestion.errors import (
     WrongType,
 )
 from ingestion.parsers import pdf
-from ingestion.parsers.base import Limits, Source
+from ingestion.parsers.base import Limits, Resume, Source
 from ingestion.parsers.pdf import PdfParser
 from ingestion.types import BlockKind, DocumentStart, ParsedPage
 
@@ -358,8 +359,51 @@ def test_refusals_say_what_to_do(tmp_path: Path) -> None:
     assert "OCR" in str(refusal(scanned))
     assert isinstance(refusal(good, Limits(file_bytes=100)), TooLarge)
     assert isinstance(refusal(good, Limits(pages=2)), TooLarge)
-    assert isinstance(refusal(good, Limits(page_characters=20)), TooLarge)
     assert isinstance(refusal(tmp_path / "gone.pdf"), TransientError)
+
+
+def test_a_page_with_too_much_costs_only_itself(tmp_path: Path) -> None:
+    texts = [["Open the lid."], SENTENCES, ["Press red."]]
+    path = make_pdf(tmp_path / "a.pdf", [partial(write, lines=lines, y=300) for lines in texts])  # type: ignore[list-item]
+    _, pages = parse(path, limits=Limits(page_characters=20))
+    assert [page.text for page in pages] == ["Open the lid.\n", "", "Press red.\n"]
+    assert "more than the 20 allowed" in (pages[1].warning or "")
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_reading_on_gives_what_reading_through_gives(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """From any page on, and with any pages left out, what is read is what would have been read."""
+
+    def chapter(number: int) -> Callable[[Canvas], None]:
+        def draw(canvas: Canvas) -> None:
+            if number % 3 == 0:
+                canvas.bookmarkPage(f"c{number}")
+                canvas.addOutlineEntry(f"Chapter {number}", f"c{number}", number % 2)
+                write(canvas, [f"Chapter {number}"], size=18)
+            write(canvas, SENTENCES, y=400)
+
+        return draw
+
+    path = make_pdf(tmp_path_factory.mktemp("on") / "a.pdf", [chapter(number) for number in range(12)])
+    source = Source(path, "x")
+    whole = [item for item in PdfParser().parse(source, Limits()) if isinstance(item, ParsedPage)]
+    pages = data.draw(st.integers(0, 12))
+    left_out = data.draw(st.sets(st.integers(pages + 1, 13)))
+    sections = whole[pages - 1].open_sections if pages else ()
+    resume = Resume(pages, sections, dict.fromkeys(left_out, "left out"))
+    start, *rest = PdfParser().parse_from(source, Limits(), resume)
+    assert isinstance(start, DocumentStart)
+    assert [page.number for page in rest] == list(range(pages + 1, 13))  # type: ignore[union-attr]
+    for page in rest:
+        assert isinstance(page, ParsedPage)
+        if page.number in left_out:
+            assert (page.text, page.warning) == ("", "left out")
+        elif not left_out:
+            assert page == whole[page.number - 1]
+            assert page.open_sections == whole[page.number - 1].open_sections
 
 
 def test_an_owner_password_alone_is_no_obstacle(tmp_path: Path) -> None:

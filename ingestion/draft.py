@@ -1,0 +1,108 @@
+"""A document under way, from its first page to all that is to be stored of it.
+
+Owns what is kept meanwhile and where: short documents in memory, long ones in a journal. Does not know the order of
+the work, which is the pipeline's.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingestion.journal import Journal, Many
+from ingestion.language import LANGUAGE_SAMPLE, language_of
+from ingestion.types import NO_PAGE, DocumentStart, PageWarning, ParsedPage, PassageDraft
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyDocument:
+    """A document with all that is to be stored. `vectors[i]` is float16 [1 + windows, dimension] of passage i.
+
+    `content_hash` is the SHA-256 of the file, or of the record where the file holds several documents.
+    `language` is "zh", "en" or "" for others. The passages' `embedded` texts have been let go. Of a long document
+    pages, passages and vectors are on disk, and read each time that they are gone through.
+    """
+
+    start: DocumentStart
+    content_hash: str
+    language: str
+    media_type: str
+    pages: Many[ParsedPage]
+    passages: Many[PassageDraft]
+    vectors: Many[NDArray[np.float16]]
+    warnings: tuple[PageWarning, ...]
+
+
+class Draft:
+    """A document under way. It is complete when its last passage is known, ready when all have vectors."""
+
+    def __init__(self, start: DocumentStart, content_hash: str) -> None:
+        self.start = start
+        self.content_hash = content_hash
+        self.journal: Journal | None = None
+        self.pages: list[ParsedPage] = []  # these three only while there is no journal
+        self.passages: list[PassageDraft] = []
+        self.vectors: list[NDArray[np.float16]] = []
+        self.names: list[str] = []
+        self.page_count = self.passage_count = self.vector_count = self.windows = 0
+        self.warnings: list[PageWarning] = []
+        self.beginning = ""
+        self.has_numbered_pages = False
+        self.complete = False
+
+    @property
+    def ready(self) -> bool:
+        return self.complete and self.vector_count == self.passage_count
+
+    def add_page(self, page: ParsedPage) -> None:
+        self.page_count += 1
+        self.has_numbered_pages |= page.number != NO_PAGE
+        if page.warning:
+            self.warnings.append(PageWarning(page.number, page.warning))
+        if len(self.beginning) < LANGUAGE_SAMPLE:
+            self.beginning += page.text[:LANGUAGE_SAMPLE]
+        if self.journal is None:
+            self.pages.append(page)
+        elif self.page_count > len(self.journal.pages):
+            self.journal.add_page(page)
+
+    def is_embedded(self, passage: PassageDraft, name: str) -> bool:
+        """Counts the next passage; whether an earlier attempt has its vectors."""
+        embedded = self.journal is not None and self.journal.has_passage(self.passage_count, name)
+        self.passage_count += 1
+        self.vector_count += embedded
+        self.windows += len(passage.windows)
+        return embedded
+
+    def add_vectors(self, passage: PassageDraft, name: str, vectors: NDArray[np.float16]) -> None:
+        self.vector_count += 1
+        if self.journal is not None:
+            self.journal.add_passage(passage, name, vectors)
+            return
+        self.passages.append(replace(passage, embedded=()))
+        self.vectors.append(vectors)
+        self.names.append(name)
+
+    def move_to(self, journal: Journal, recipe: str) -> None:
+        """From now on, and with all that there is already, the document is kept in the journal."""
+        journal.begin(recipe)
+        for page in self.pages[len(journal.pages) :]:
+            journal.add_page(page)
+        for ordinal, (passage, name, vectors) in enumerate(zip(self.passages, self.names, self.vectors, strict=True)):
+            if not journal.has_passage(ordinal, name):
+                journal.add_passage(passage, name, vectors)
+        self.journal = journal
+        self.pages, self.passages, self.vectors, self.names = [], [], [], []
+
+    def document(self) -> ReadyDocument:
+        kept = self if self.journal is None else self.journal
+        return ReadyDocument(
+            start=self.start,
+            content_hash=self.content_hash,
+            language=language_of([self.beginning]),
+            media_type=self.start.media_type,
+            pages=kept.pages,
+            passages=kept.passages,
+            vectors=kept.vectors,
+            warnings=tuple(self.warnings),
+        )

@@ -1,0 +1,219 @@
+"""Parses files in a process of their own, so that a hostile file costs its document and never the worker.
+
+Owns what a parser may spend (memory, time, output), how a page that kills it is passed over, and when the process
+is kept for the next file. The process itself is held by `ingestion.sandbox_process`; how a file is read is the
+parsers' matter, which run in `ingestion.child`.
+
+A page at which the child crashes, hangs or runs out of memory is left out with a warning, and a fresh child reads
+on after it. A file that does this too often, or outside any page, fails.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any
+
+from ingestion.child_frames import Done, Fault, Kind, Request
+from ingestion.errors import IngestionError, ParserFailed, TooLarge, TransientError
+from ingestion.parsers.base import Limits, Resume, Source
+from ingestion.reader import Item, nobody_waits
+from ingestion.sandbox_process import ChildEnded, ParserProcess
+from ingestion.types import DocumentStart, ParsedPage
+
+_LOG = logging.getLogger(__name__)
+_MOST_RESTARTS = 5
+_PAGES_A_RESTART = 200  # a long file may lose more pages than a short one
+_WAIT_S = 0.5
+_SECONDS_TO_START = 60.0
+_SECONDS_TO_STOP = 2.0
+_MOST_FILES = 500
+_LARGEST_KEPT_MB = 256
+"""A child that has grown beyond this is replaced after its file: a fresh one costs 0.4 s, fragments stay for good."""
+
+_MEMORY_FAULTS = ("MemoryError",)
+_LONGEST_REASON = 200
+_SAVE_AGAIN = "Open it in the program it was made with, save it again and upload that."
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxLimits:
+    """What a file may cost. Megabytes of private memory; seconds of waiting for one page and for a whole file."""
+
+    memory_mb: int = 2048
+    page_s: float = 60.0
+    document_s: float = 3600.0
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a file has been read, over all children that tried."""
+
+    resume: Resume
+    opened: int | None = None  # the page that the child at hand began last
+    blamed: int | None = None  # the page at which a child was killed from outside, once
+    is_started: bool = False
+    restarts: int = 0
+    pages: int = 0
+    characters: int = 0
+    waited_s: float = 0.0
+
+    def note(self, item: Item, limits: Limits) -> None:
+        if isinstance(item, DocumentStart):
+            self.is_started = True
+            self.characters = 0
+        elif isinstance(item, ParsedPage):
+            self.resume = replace(self.resume, pages=item.number, sections=item.open_sections)
+            self.pages += 1
+            self.characters += len(item.text)
+            if self.characters > limits.document_characters:
+                raise TooLarge(
+                    f"This document has more than {limits.document_characters:,} characters of text. Split it."
+                )
+
+
+class Sandbox:
+    """A `Reader` with a process that is kept from file to file. One thread at a time; `close` ends the process."""
+
+    def __init__(self, limits: SandboxLimits) -> None:
+        self._limits = limits
+        self._process: ParserProcess | None = None
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def read(
+        self, source: Source, limits: Limits, resume: Resume, waiting: Callable[[], None] = nobody_waits
+    ) -> Iterator[Item]:
+        """See `Reader`. Raises `ParserFailed` when the file cannot be read within the limits of this sandbox."""
+        progress = _Progress(resume)
+        while True:
+            try:
+                yield from self._attempt(source, limits, progress, waiting)
+                return
+            except ChildEnded as ended:
+                _LOG.warning("Reading %s: the parser %s.", source.external_id, ended)
+                _go_on_after(ended, progress)
+
+    def _attempt(
+        self, source: Source, limits: Limits, progress: _Progress, waiting: Callable[[], None]
+    ) -> Iterator[Item]:
+        """Items from one child, until it is done with the file. Raises `ChildEnded` when it does not come so far."""
+        process = self._ready(limits)
+        is_continued = progress.is_started
+        progress.opened = None
+        is_over = False
+        try:
+            cpu_s = max(1, round(self._limits.document_s - progress.waited_s)) * (os.cpu_count() or 1)
+            process.ask(Request(source, limits, progress.resume, cpu_s))
+            while not is_over:
+                kind, value = self._receive(process, progress, waiting)
+                if kind is Kind.OPENING:
+                    progress.opened = value or None
+                elif kind is Kind.DONE:
+                    is_over = True
+                    self._keep(process, value)
+                elif kind in (Kind.ERROR, Kind.FAULT):
+                    raise self._failure(source, value)
+                elif not (is_continued and isinstance(value, DocumentStart)):
+                    progress.note(value, limits)
+                    yield value
+        finally:
+            if not is_over:
+                self._leave(process)
+
+    def _ready(self, limits: Limits) -> ParserProcess:
+        process = self._process
+        if process is None or not process.is_alive() or process.file_bytes != limits.file_bytes:
+            self.close()
+            self._process = process = ParserProcess(self._limits.memory_mb, limits.file_bytes)
+            if process.receive(_SECONDS_TO_START) is None:
+                self.close()
+                raise TransientError(f"The parser process has not started within {_SECONDS_TO_START:g} seconds.")
+        return process
+
+    def _receive(self, process: ParserProcess, progress: _Progress, waiting: Callable[[], None]) -> tuple[Kind, Any]:
+        """The next frame. Raises `ChildEnded`, having killed the child, when it comes too late."""
+        began = monotonic()
+        while True:
+            received = process.receive(_WAIT_S)
+            waited = monotonic() - began
+            if received is not None:
+                progress.waited_s += waited
+                return received
+            if waited > self._limits.page_s:
+                process.kill()
+                progress.waited_s += waited
+                raise ChildEnded(f"had not finished after {self._limits.page_s:g} seconds")
+            if progress.waited_s + waited > self._limits.document_s:
+                raise ParserFailed(
+                    f"This file took more than {self._limits.document_s:g} seconds to read: after {progress.pages:,} "
+                    "pages it was given up. Split it, or raise ANSWERDESK_INGESTION__PARSER_TIMEOUT_S."
+                )
+            waiting()
+
+    def _failure(self, source: Source, value: IngestionError | Fault) -> Exception:
+        """What to raise for a file that the child could not read."""
+        if isinstance(value, IngestionError):
+            return value
+        if value.name in _MEMORY_FAULTS:
+            self.close()
+            return ChildEnded(f"needed more than {self._limits.memory_mb:,} MB of memory")
+        _LOG.error("Reading %s: a parser failed unexpectedly.\n%s", source.external_id, value.traceback)
+        return ParserFailed(
+            f"This file could not be read: it holds something that no parser expects ({value.name}: "
+            f"{value.message[:_LONGEST_REASON]}). {_SAVE_AGAIN}"
+        )
+
+    def _leave(self, process: ParserProcess) -> None:
+        """Ends what is under way: the child stays if it is done with the file soon."""
+        end = monotonic() + _SECONDS_TO_STOP
+        try:
+            if process.is_alive():
+                process.stop()
+                while (left := end - monotonic()) > 0:
+                    received = process.receive(left)
+                    if received is not None and received[0] is Kind.DONE:
+                        self._keep(process, received[1])
+                        return
+        except ChildEnded as ended:
+            _LOG.info("The parser process %s while it was told to stop.", ended)
+        self.close()
+
+    def _keep(self, process: ParserProcess, done: Done) -> None:
+        """Lets the process go after a file, if it has served long or grown."""
+        if process.files >= _MOST_FILES or done.peak_mb > _LARGEST_KEPT_MB:
+            self.close()
+
+
+def _go_on_after(ended: ChildEnded, progress: _Progress) -> None:
+    """Prepares another attempt that leaves out the page at fault. Raises when there is none, or too many were."""
+    page = progress.opened
+    progress.restarts += 1
+    if page is None and ended.is_foreign and progress.restarts <= _MOST_RESTARTS:
+        if progress.is_started:  # it cannot be begun in the middle, and what came before has been taken
+            raise TransientError(f"The parser {ended}. It is tried again.")
+        return
+    if page is None:
+        raise ParserFailed(
+            f"This file could not be read: the parser {ended}. It may be damaged or made to do harm. {_SAVE_AGAIN}"
+        )
+    if progress.restarts > _MOST_RESTARTS + progress.pages // _PAGES_A_RESTART:
+        raise ParserFailed(
+            f"Too many pages of this file could not be read, the last of them page {page:,}: the parser {ended}. "
+            "Export the file again and upload the new one."
+        )
+    if ended.is_foreign and progress.blamed != page:
+        progress.blamed = page
+        return
+    warning = f"This page could not be read: the parser {ended}. Export the file again to include it."
+    progress.resume = replace(progress.resume, unreadable={**progress.resume.unreadable, page: warning})

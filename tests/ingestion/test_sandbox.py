@@ -1,0 +1,318 @@
+"""Parsing in a process of its own: what files that crash, hang, eat memory or lie cost, and what they do not."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice, pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingestion import sandbox_process
+from ingestion.child_frames import HEADER, BadFrame, Kind, decode, error_frame, item_frame, read_header
+from ingestion.errors import BrokenFile, Cancelled, ParserFailed, TooLarge, TransientError
+from ingestion.parsers.base import Limits, Resume, Source
+from ingestion.reader import HereReader, Item
+from ingestion.sandbox import Sandbox, SandboxLimits
+from ingestion.types import Block, BlockKind, DocumentStart, ParsedPage, RecordFailed
+
+SHORT = SandboxLimits(memory_mb=256, page_s=1.0, document_s=20.0)
+
+
+@pytest.fixture
+def hostile(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    monkeypatch.setattr(sandbox_process, "CHILD", "tests.ingestion.hostile_child")
+    with Sandbox(SHORT) as sandbox:
+        yield sandbox
+
+
+def script(tmp_path: Path, *lines: str, suffix: str = ".paged") -> Path:
+    path = tmp_path / f"{len(list(tmp_path.iterdir()))}{suffix}"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def nothing() -> None:
+    return
+
+
+def read(reader: Sandbox | HereReader, path: Path, resume: Resume | None = None, **limits: int) -> list[Item]:
+    return list(reader.read(Source(path, path.name), Limits(**limits), resume or Resume(), nothing))
+
+
+def pages_of(items: Sequence[Item]) -> list[ParsedPage]:
+    return [item for item in items if isinstance(item, ParsedPage)]
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("crash", "crashed (SIGSEGV)"),
+        ("hang", "had not finished after 1 seconds"),
+        ("burn", "had not finished after 1 seconds"),
+        ("eat", "needed more than 256 MB of memory"),
+        ("die", "was killed from outside"),
+        ("exit", "ended unexpectedly (status 3)"),
+        ("forge", "sent what nobody can read"),
+    ],
+)
+def test_a_page_that_kills_the_parser_is_left_out(hostile: Sandbox, tmp_path: Path, what: str, reason: str) -> None:
+    items = read(hostile, script(tmp_path, "one", "two", what, "four", "five"))
+    assert items[0] == DocumentStart("0.paged", "Scripted", 5, media_type="text/scripted")
+    pages = pages_of(items)
+    assert [page.number for page in pages] == [1, 2, 3, 4, 5]
+    assert [page.number for page in pages if page.warning] == [3]
+    assert reason in (pages[2].warning or "")
+    assert "Export the file again" in (pages[2].warning or "")
+    assert [page.text for page in pages] == ["one under []\n", "two under \n", "", "four under \n", "five under \n"]
+    assert read(hostile, script(tmp_path, "next"))  # and the next file is read as if nothing had been
+
+
+def test_a_fresh_parser_is_told_the_sections_that_are_open(hostile: Sandbox, tmp_path: Path) -> None:
+    pages = pages_of(read(hostile, script(tmp_path, "one", "once:die", "three")))
+    assert [page.text for page in pages] == ["one under []\n", "once:die under ['after 1']\n", "three under \n"]
+    path = script(tmp_path, "one", "two", "three")
+    resumed = pages_of(read(hostile, path, Resume(1, ((0, 0, "Chapter"),))))
+    assert [page.text for page in resumed] == ["two under ['Chapter']\n", "three under \n"]
+
+
+def test_someone_else_killing_the_parser_costs_nothing(hostile: Sandbox, tmp_path: Path) -> None:
+    pages = pages_of(read(hostile, script(tmp_path, "one", "once:die", "once:die", "four")))
+    assert [page.number for page in pages] == [1, 2, 3, 4]
+    assert not any(page.warning for page in pages)
+    assert len(pages_of(read(hostile, script(tmp_path, "one", "two")))) == 2
+
+
+def test_a_parser_that_died_while_idle_is_replaced(hostile: Sandbox, tmp_path: Path) -> None:
+    read(hostile, script(tmp_path, "one"))
+    process = hostile._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    time.sleep(0.05)
+    assert len(pages_of(read(hostile, script(tmp_path, "one", "two")))) == 2
+    assert hostile._process is not None
+    assert hostile._process.pid != process.pid
+
+
+def test_a_file_without_pages_that_kills_the_parser_fails(hostile: Sandbox, tmp_path: Path) -> None:
+    for what, reason in (("crash", "SIGSEGV"), ("hang", "1 seconds"), ("eat", "256 MB"), ("raise", "out of luck")):
+        with pytest.raises(ParserFailed, match=reason) as caught:
+            read(hostile, script(tmp_path, what, suffix=".whole"))
+        assert "save it again" in str(caught.value)
+    with pytest.raises(TransientError, match="tried again"):
+        read(hostile, script(tmp_path, "one", "die", suffix=".whole"))
+
+
+def test_too_many_bad_pages_fail_the_file(hostile: Sandbox, tmp_path: Path) -> None:
+    with pytest.raises(ParserFailed, match=r"Too many pages .* page 6"):
+        read(hostile, script(tmp_path, *["crash"] * 20))
+    lines = (["crash"] + ["fine"] * 120) * 8  # not too many for a long file
+    assert sum(bool(page.warning) for page in pages_of(read(hostile, script(tmp_path, *lines)))) == 8
+
+
+def test_a_file_that_takes_too_long_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sandbox_process, "CHILD", "tests.ingestion.hostile_child")
+    with Sandbox(SandboxLimits(page_s=30, document_s=1.0)) as sandbox, pytest.raises(ParserFailed) as caught:
+        read(sandbox, script(tmp_path, "one", "hang"))
+    assert "after 1 pages" in str(caught.value)
+    assert "PARSER_TIMEOUT_S" in str(caught.value)
+
+
+def test_what_parsers_raise_comes_through(hostile: Sandbox, tmp_path: Path) -> None:
+    process = None
+    for what, kind, message in (
+        ("broken", BrokenFile, r"Bent beyond repair. Straighten it\."),
+        ("later", TransientError, r"The disk is tired\."),
+        ("raise", ParserFailed, r"ArithmeticError: out of luck"),
+    ):
+        with pytest.raises(kind, match=message):
+            read(hostile, script(tmp_path, "one", what))
+        process = process or hostile._process
+        assert hostile._process is process  # it has done nothing wrong
+
+
+def test_what_parsers_print_goes_nowhere(hostile: Sandbox, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert len(pages_of(read(hostile, script(tmp_path, "print", "two")))) == 2
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_size_of_the_worker_is_not_held_against_the_parser(hostile: Sandbox, tmp_path: Path) -> None:
+    worker = bytearray(b"1") * (400 * 2**20)  # more than the parser may have; the system counts it at the fork
+    del worker
+    path = script(tmp_path, "one", "crash", "three")
+    assert any("SIGSEGV" in (page.warning or "") for page in pages_of(read(hostile, path)))
+    read(hostile, script(tmp_path, "one"))
+    assert hostile._process is not None
+
+
+def test_too_much_text_is_refused(hostile: Sandbox, tmp_path: Path) -> None:
+    with pytest.raises(TooLarge, match="100 characters"):
+        read(hostile, script(tmp_path, *["a line of text"] * 20), document_characters=100)
+
+
+def test_a_file_that_is_left_costs_no_new_process(hostile: Sandbox, tmp_path: Path) -> None:
+    path = script(tmp_path, *["line"] * 10_000)
+    for _ in range(3):
+        items = hostile.read(Source(path, "x"), Limits(), Resume(), nothing)
+        assert len(list(islice(items, 5))) == 5
+        items.close()  # type: ignore[attr-defined]
+        assert hostile._process is not None
+    assert hostile._process.files == 3
+    hanging = hostile.read(Source(script(tmp_path, "one", "hang"), "x"), Limits(), Resume(), nothing)
+    assert len(list(islice(hanging, 2))) == 2
+    time.sleep(0.5)  # by now it hangs, and does not hear that nobody wants the rest
+    hanging.close()  # type: ignore[attr-defined]
+    assert hostile._process is None
+
+
+def test_whoever_waits_may_stop(hostile: Sandbox, tmp_path: Path) -> None:
+    def stop() -> None:
+        raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        list(hostile.read(Source(script(tmp_path, "hang"), "x"), Limits(), Resume(), stop))
+
+
+def test_nothing_is_left_of_a_killed_parser(hostile: Sandbox, tmp_path: Path) -> None:
+    process_ids = set(_children_of_all())
+    read(hostile, script(tmp_path, "one", "fork"))
+    hostile.close()
+    deadline = time.monotonic() + 5
+    while set(_children_of_all()) - process_ids and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in set(_children_of_all()) - process_ids if "sleep 1000" in _command(pid)]
+
+
+def test_the_parser_dies_with_its_parent(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from ingestion import sandbox_process\n"
+        "from ingestion.parsers.base import Limits, Resume, Source\n"
+        "from ingestion.sandbox import Sandbox, SandboxLimits\n"
+        "sandbox_process.CHILD = 'tests.ingestion.hostile_child'\n"
+        "items = (sandbox := Sandbox(SandboxLimits())).read(\n"
+        "    Source(Path(sys.argv[1]), 'x'), Limits(), Resume(), lambda: None)\n"
+        "next(items), next(items)\n"
+        "print(sandbox._process.pid, flush=True)\n"
+        "time.sleep(100)\n"
+    )
+    path = script(tmp_path, "one", "burn")
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert "hostile_child" in _command(child)
+        parent.kill()
+    deadline = time.monotonic() + 5
+    while "hostile_child" in _command(child):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_parser_knows_no_secret_and_holds_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ANSWERDESK_DATABASE__URL", "postgresql://secret")
+    (tmp_path / "a.md").write_text("# A\n\nText.")
+    with (tmp_path / "open.db").open("w") as database, Sandbox(SandboxLimits(memory_mb=300)) as sandbox:
+        os.set_inheritable(database.fileno(), True)
+        read(sandbox, tmp_path / "a.md")
+        assert sandbox._process is not None
+        proc = Path(f"/proc/{sandbox._process.pid}")
+        assert b"ANSWERDESK" not in (proc / "environ").read_bytes()
+        targets = [os.readlink(entry) for entry in (proc / "fd").iterdir()]
+        assert all(target.startswith(("pipe:", "/dev/null")) for target in targets)
+        limits = {line[:26].strip(): line[26:].split()[0] for line in (proc / "limits").read_text().splitlines()}
+        assert limits["Max data size"] == str(300 * 2**20)
+        assert limits["Max core file size"] == "0"
+        assert os.getpriority(os.PRIO_PROCESS, sandbox._process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_real_formats_come_through_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(
+        "---\ntitle: Kettle\n---\n# 水壶 \U0001f600\n\nPress.\n\n1. One\n2. Two\n\n```\ncode\n```\n"
+    )
+    (tmp_path / "b.html").write_text("<title>B</title><h1 id=x>One</h1><p>Text</p><table><tr><td>1<td>2</table>")
+    (tmp_path / "c.jsonl").write_text('{"_id": "1", "text": "One.", "n": 1.5, "tags": ["a"]}\nnonsense\n')
+    (tmp_path / "d.txt").write_text("Plain\n\ntext")
+    with Sandbox(SandboxLimits()) as sandbox:
+        for name in ("a.md", "b.html", "c.jsonl", "d.txt"):
+            ours, theirs = read(sandbox, tmp_path / name), read(HereReader(), tmp_path / name)
+            assert [repr(item) for item in ours] == [repr(item) for item in theirs]
+        assert sandbox._process is not None
+        assert sandbox._process.files == 4
+
+
+words = st.text(st.characters(codec=None, exclude_categories=()), max_size=30)
+numbers = st.integers(0, 2**31 - 1)
+
+
+@st.composite
+def pages(draw: st.DrawFn) -> ParsedPage:
+    text = draw(words)
+    borders = sorted(draw(st.lists(st.integers(0, len(text)), min_size=2, max_size=6)))
+    blocks = tuple(
+        Block(draw(st.sampled_from(BlockKind)), start, end, tuple(draw(st.lists(words))), draw(st.none() | words))
+        for start, end in pairwise(borders)
+    )
+    runs = tuple(draw(st.lists(st.tuples(numbers, numbers, numbers))))
+    sections = tuple(draw(st.lists(st.tuples(st.integers(-1, 9), st.integers(0, 9), words))))
+    warning = draw(st.none() | words)
+    return ParsedPage(draw(numbers), text, blocks, draw(st.none() | words), runs, warning, sections)
+
+
+facets = st.dictionaries(words, st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words)
+starts = st.builds(DocumentStart, words, words, st.none() | numbers, facets, words, words)
+failures = st.builds(RecordFailed, words, words, st.builds(BrokenFile, words))
+
+
+def unframed(frame: bytes) -> object:
+    kind, length = read_header(frame[: HEADER.size])
+    assert length == len(frame) - HEADER.size
+    return decode(kind, frame[HEADER.size :])
+
+
+@given(pages() | starts | failures)
+def test_frames_carry_every_value(item: Item) -> None:
+    back = unframed(item_frame(item))
+    if isinstance(item, RecordFailed):
+        assert isinstance(back, RecordFailed)
+        assert (back.external_id, back.title, str(back.error)) == (item.external_id, item.title, str(item.error))
+        assert type(back.error) is BrokenFile
+    else:
+        assert back == item
+        assert getattr(back, "open_sections", None) == getattr(item, "open_sections", None)
+
+
+@settings(max_examples=100)
+@given(pages() | starts, st.integers(0, 10_000), st.binary(max_size=6), st.sampled_from(Kind))
+def test_a_damaged_frame_is_a_value_of_its_kind_or_refused(item: Item, place: int, junk: bytes, kind: Kind) -> None:
+    payload = item_frame(item)[HEADER.size :]
+    place %= len(payload)
+    try:
+        value = decode(kind, payload[:place] + junk + payload[place + len(junk) :])
+    except BadFrame:
+        return
+    if kind is Kind.PAGE:
+        assert isinstance(value, ParsedPage)
+        assert all(block.end <= len(value.text) for block in value.blocks)
+
+
+def test_errors_keep_their_class_and_words() -> None:
+    for error in (TooLarge("Too large."), TransientError("Later."), ParserFailed("No.")):
+        back = unframed(error_frame(error))
+        assert (type(back), str(back)) == (type(error), str(error))
+
+
+def _children_of_all() -> Iterator[int]:
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
