@@ -28,6 +28,7 @@ from app.settings import Settings
 from app.shapes import DocumentShape, ErrorBody
 from app.uploads import ReceivedFile, Upload, checked_name
 from app.worker import run_until_idle
+from ingestion.archives import worth_reading
 from ingestion.detect import SUPPORTED_SUFFIXES
 
 _FILES_AT_ONCE = 200
@@ -72,13 +73,13 @@ def ingest(settings: Settings, name: str, paths: Sequence[Path], *, console: Con
     started = time.perf_counter()
     services = services_for(settings)
     services.prepare()
-    _make_if_missing(services, name, console)
+    make_if_missing(services, name, console)
     documents, jobs, refused = _queue(services, name, _files(paths))
-    _work_until_done(services, jobs, console)
+    work_until_done(services, jobs, console)
     return Outcome(name, *_results(services, documents, jobs, refused), time.perf_counter() - started)
 
 
-def _make_if_missing(services: Services, name: str, console: Console) -> None:
+def make_if_missing(services: Services, name: str, console: Console) -> None:
     try:
         with services.database.read() as session:
             SCOPE.knowledge_base(session, name)
@@ -92,10 +93,9 @@ def _files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     found: list[tuple[Path, str]] = []
     for path in paths:
         if path.is_dir():
-            inside = (
-                each for each in sorted(path.rglob("*")) if each.is_file() and each.suffix.lower() in SUPPORTED_SUFFIXES
-            )
-            found += [(each, each.relative_to(path).as_posix()) for each in inside]
+            names = [each.relative_to(path).as_posix() for each in sorted(path.rglob("*")) if each.is_file()]
+            known = [name for name in worth_reading(names) if name.lower().endswith(SUPPORTED_SUFFIXES)]
+            found += [(path / name, name) for name in known]
         elif path.is_file():
             found.append((path, path.name))
         else:
@@ -158,7 +158,7 @@ def _copy(path: Path, name: str, folder: Path, limit: int) -> ReceivedFile:
     return copy
 
 
-def _work_until_done(services: Services, jobs: set[str], console: Console) -> None:
+def work_until_done(services: Services, jobs: set[str], console: Console) -> None:
     """Works in a thread of this process, and shows how far the jobs are, whoever works on them."""
     stopping = threading.Event()
     failure: list[BaseException] = []

@@ -27,7 +27,7 @@ from ingestion.errors import IngestionError
 
 router = APIRouter(prefix="/api", tags=["documents"])
 
-HOLDS_SEVERAL = frozenset({"application/jsonl"})
+HOLDS_SEVERAL = frozenset({"application/jsonl", "application/zip"})
 """Media types whose files hold many documents, which are listed when they have been read."""
 
 _MULTIPART = {

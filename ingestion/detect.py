@@ -4,10 +4,12 @@ Owns the list of formats. Does not know how they are read.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ingestion.errors import EncryptedFile, UnsupportedType, WrongType
 from ingestion.parsers.base import Limits, Parser
+from ingestion.parsers.packages import password_message
 from ingestion.parsers.reading import check_size, reading
 
 
@@ -41,6 +43,42 @@ def _docx() -> Parser:
     return DocxParser()
 
 
+def _pptx() -> Parser:
+    from ingestion.parsers.pptx import PptxParser
+
+    return PptxParser()
+
+
+def _xlsx() -> Parser:
+    from ingestion.parsers.xlsx import XlsxParser
+
+    return XlsxParser()
+
+
+def _delimited() -> Parser:
+    from ingestion.parsers.delimited import DelimitedParser
+
+    return DelimitedParser()
+
+
+def _epub() -> Parser:
+    from ingestion.parsers.epub import EpubParser
+
+    return EpubParser()
+
+
+def _image(media_type: str) -> Parser:
+    from ingestion.parsers.image import ImageParser
+
+    return ImageParser(media_type)
+
+
+def _zip() -> Parser:
+    from ingestion.archives import ZipParser
+
+    return ZipParser(parser_for)
+
+
 def _jsonl() -> Parser:
     from ingestion.parsers.jsonl import JsonlParser
 
@@ -51,12 +89,29 @@ def _jsonl() -> Parser:
 _PARSERS: dict[str, Callable[[], Parser]] = {
     ".pdf": _pdf,
     ".docx": _docx,
+    ".docm": _docx,
+    ".pptx": _pptx,
+    ".pptm": _pptx,
+    ".xlsx": _xlsx,
+    ".xlsm": _xlsx,
+    ".csv": _delimited,
+    ".tsv": _delimited,
+    ".epub": _epub,
     ".html": _html,
     ".htm": _html,
+    ".xhtml": _html,
     ".md": _markdown,
     ".markdown": _markdown,
     ".txt": _text,
     ".jsonl": _jsonl,
+    ".png": partial(_image, "image/png"),
+    ".jpg": partial(_image, "image/jpeg"),
+    ".jpeg": partial(_image, "image/jpeg"),
+    ".tif": partial(_image, "image/tiff"),
+    ".tiff": partial(_image, "image/tiff"),
+    ".webp": partial(_image, "image/webp"),
+    ".bmp": partial(_image, "image/bmp"),
+    ".zip": _zip,
 }
 SUPPORTED_SUFFIXES = tuple(_PARSERS)
 
@@ -68,6 +123,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"GIF8", "a GIF image"),
     (b"II*\x00", "a TIFF image"),
     (b"MM\x00*", "a TIFF image"),
+    (b"RIFF", "a WebP image"),
     (b"PK\x03\x04", "a ZIP archive or an Office document"),
     (b"PK\x05\x06", "an empty ZIP archive"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document (.doc, .xls) or an encrypted one"),
@@ -79,7 +135,17 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"MZ\x90\x00", "a Windows program"),
     (b"SQLite format 3\x00", "a database"),
 )
-_EXPECTED = {".pdf": "a PDF document", ".docx": "a ZIP archive or an Office document"}
+_ZIPPED = "a ZIP archive or an Office document"
+_OFFICE = (".docx", ".docm", ".pptx", ".pptm", ".xlsx", ".xlsm")
+_EXPECTED = {
+    ".pdf": "a PDF document",
+    **dict.fromkeys((*_OFFICE, ".epub", ".zip"), _ZIPPED),
+    ".png": "a PNG image",
+    **dict.fromkeys((".jpg", ".jpeg"), "a JPEG image"),
+    **dict.fromkeys((".tif", ".tiff"), "a TIFF image"),
+    ".webp": "a WebP image",
+    ".bmp": "a BMP image",
+}
 
 
 def parser_for(path: Path, limits: Limits) -> Parser:
@@ -97,8 +163,8 @@ def parser_for(path: Path, limits: Limits) -> Parser:
         beginning = file.read(1024)
     found = _signature(beginning, suffix)
     expected = _EXPECTED.get(suffix)
-    if suffix == ".docx" and found.startswith("an old Office"):
-        raise EncryptedFile(f"{path.name} is encrypted, or an old .doc: save it as .docx without a password")
+    if suffix in _OFFICE and found.startswith("an old Office"):
+        raise EncryptedFile(password_message(path.name))
     if found != (expected or ""):
         named = found or f"not {expected}"
         raise WrongType(
@@ -111,4 +177,6 @@ def _signature(beginning: bytes, suffix: str) -> str:
     """What the first bytes say, or "" where they say nothing. A PDF may begin after some other bytes."""
     if suffix == ".pdf" and b"%PDF-" in beginning:
         return "a PDF document"
+    if suffix == ".bmp" and beginning.startswith(b"BM"):
+        return "a BMP image"  # two letters that a text may begin with as well
     return next((name for signature, name in _SIGNATURES if beginning.startswith(signature)), "")

@@ -1,31 +1,24 @@
 """Reads Word documents (.docx).
 
-Owns the order of a document's body: paragraphs, headings, lists and tables. The package and its styles are
-python-docx's, the numbers of lists `docx_numbering`'s.
+Owns the order of a document's body: paragraphs, headings, lists, tables and footnotes. The package is `packages`'s,
+the numbers of lists `docx_numbering`'s. Macros are never run.
 """
 
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import docx
-from docx.opc.exceptions import OpcError
-from lxml.etree import XMLSyntaxError, _Element  # type: ignore[import-untyped]
+from lxml.etree import _Element  # type: ignore[import-untyped]
 
-from ingestion.errors import BrokenFile, EncryptedFile, TooLarge
 from ingestion.parsers.base import Limits, Source
 from ingestion.parsers.docx_numbering import Numbering, W
+from ingestion.parsers.packages import Package, open_package
 from ingestion.parsers.page_builder import PageBuilder, tidy
-from ingestion.parsers.reading import check_size, reading
+from ingestion.parsers.tables import write_table
 from ingestion.types import BlockKind, DocumentStart, ParsedPage
 
-_MOST_PARTS = 20_000
-_XML_BYTES_PER_CHARACTER = 40
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _SKIPPED = frozenset(f"{W}{name}" for name in ("del", "moveFrom", "txbxContent", "pPr", "rPr", "instrText"))
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _LINE_BREAK = "\u2028"
+_WIDEST_REPEATED = 64
 
 
 class DocxParser:
@@ -38,79 +31,55 @@ class DocxParser:
 
         Raises `EncryptedFile`, `BrokenFile`, `EmptyFile`, and `TooLarge` before anything is unpacked.
         """
-        name = source.path.name
-        check_size(source.path, limits)
-        _check_package(source.path, limits)
-        document = _open(source.path)
-        builder = PageBuilder(name, limits)
-        body = _Body(document, builder)
-        body.read(document.element.body)
+        builder = PageBuilder(source.path.name, limits)
+        with open_package(source.path, limits) as package:
+            package.check_xml()
+            body = _Body(package, package.main_part("word"), builder)
+            core_title = package.core_title()
+        body.read()
         page = builder.page()
         first = next((block for block in page.blocks if block.kind is BlockKind.HEADING), None)
         heading = page.text[first.start : first.end] if first else ""
-        title = source.title or body.title or (document.core_properties.title or "").strip() or heading
-        yield DocumentStart(source.external_id, title or source.path.stem, 1)
-        yield page
-
-
-def _check_package(path: Path, limits: Limits) -> None:
-    """Refuses what would unpack to more than the limits, by the sizes that the archive declares."""
-    with reading(path) as file:
-        if file.read(len(_OLE)) == _OLE:
-            raise EncryptedFile(f"{path.name} is encrypted: save it without a password and upload it again")
-    try:
-        with zipfile.ZipFile(path) as package:
-            parts = package.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise BrokenFile(f"{path.name} is damaged ({error}): open it in Word and save it again") from error
-    xml_bytes = sum(part.file_size for part in parts if part.filename.endswith((".xml", ".rels")))
-    if (
-        len(parts) > _MOST_PARTS
-        or sum(part.file_size for part in parts) > limits.file_bytes
-        or xml_bytes > _XML_BYTES_PER_CHARACTER * limits.page_characters
-    ):
-        raise TooLarge(
-            f"{path.name} unpacks to more than the limits allow: split it, or raise the limit in the settings"
+        yield DocumentStart(
+            source.external_id, source.title or body.title or core_title or heading or source.path.stem, 1
         )
-    if any(part.flag_bits & 1 for part in parts):
-        raise EncryptedFile(f"{path.name} is encrypted: save it without a password and upload it again")
-
-
-def _open(path: Path) -> Any:
-    """The document, as python-docx (which is untyped for our purposes) gives it."""
-    try:
-        return docx.Document(str(path))
-    except (zipfile.BadZipFile, XMLSyntaxError, KeyError, ValueError, EOFError, NotImplementedError) as error:
-        raise BrokenFile(f"{path.name} is damaged ({error}): open it in Word and save it again") from error
-    except OpcError as error:
-        raise BrokenFile(f"{path.name} is not a Word document: {error}") from error
+        yield page
 
 
 class _Body:
     """Walks the body's elements in order and hands each block to the builder."""
 
-    def __init__(self, document: Any, builder: PageBuilder) -> None:
+    def __init__(self, package: Package, main: str, builder: PageBuilder) -> None:
         self._builder = builder
+        parts = {relation.kind: relation.target for relation in package.relations(main).values()}
+        self._root = package.xml(main)
+        styles = _root(package, parts.get("styles"))
         self._styles: dict[str, _Element] = {
-            style.get(f"{W}styleId", ""): style for style in document.styles.element.iter(f"{W}style")
+            style.get(f"{W}styleId", ""): style for style in (styles.iter(f"{W}style") if styles is not None else ())
         }
-        numbering = [part for part in document.part.package.iter_parts() if part.partname.endswith("/numbering.xml")]
-        self._numbering = Numbering(numbering[0].element if numbering else None)
+        self._numbering = Numbering(_root(package, parts.get("numbering")))
+        notes = (_root(package, parts.get(kind)) for kind in ("footnotes", "endnotes"))
+        self._notes = [{note.get(f"{W}id", ""): note for note in root} if root is not None else {} for root in notes]
         self.title = ""
 
-    def read(self, container: _Element) -> None:
-        for child in container:
+    def read(self) -> None:
+        """Hands every block of the body to the builder."""
+        body = self._root.find(f"{W}body")
+        waiting = list(reversed(body)) if body is not None else []
+        while waiting:
+            child = waiting.pop()
             if child.tag == f"{W}p":
                 self._paragraph(child)
             elif child.tag == f"{W}tbl":
-                self._table(child)
+                write_table(self._builder, _rows(child))
+                self._write_notes(child)
             elif child.tag == f"{W}sdt":
                 gallery = child.find(f"{W}sdtPr/{W}docPartObj/{W}docPartGallery")
                 content = child.find(f"{W}sdtContent")
                 if content is not None and (gallery is None or gallery.get(f"{W}val") != "Table of Contents"):
-                    self.read(content)
+                    waiting.extend(reversed(content))
             elif child.tag in (f"{W}ins", f"{W}moveTo", f"{W}customXml", f"{W}smartTag"):
-                self.read(child)
+                waiting.extend(reversed(child))
 
     def _paragraph(self, paragraph: _Element) -> None:
         text = "\n".join(filter(None, map(tidy, _text(paragraph).split(_LINE_BREAK))))
@@ -128,13 +97,15 @@ class _Body:
             self._builder.block(BlockKind.STEP if is_number else BlockKind.LIST_ITEM, f"{mark} {text}")
         else:
             self._builder.block(BlockKind.PARAGRAPH, text)
+        self._write_notes(paragraph)
 
-    def _table(self, table: _Element) -> None:
-        for row in table.iter(f"{W}tr"):
-            if next(row.iterancestors(f"{W}tbl")) is not table:
-                continue  # of a table within a cell: read with the cell
-            cells = (cell for cell in row.iter(f"{W}tc") if next(cell.iterancestors(f"{W}tr")) is row)
-            self._builder.row(" ".join(_text(paragraph) for paragraph in cell.iter(f"{W}p")) for cell in cells)
+    def _write_notes(self, element: _Element) -> None:
+        """Writes the foot- and endnotes that an element refers to, below it."""
+        for kind, notes in zip(("footnote", "endnote"), self._notes, strict=True):
+            for reference in element.iter(f"{W}{kind}Reference"):
+                note = notes.get(reference.get(f"{W}id", ""))
+                if note is not None:
+                    self._builder.block(BlockKind.PARAGRAPH, tidy(" ".join(_text(each) for each in note.iter(f"{W}p"))))
 
     def _style_chain(self, paragraph: _Element) -> Iterator[_Element]:
         """The paragraph's style and those it is based on."""
@@ -144,6 +115,34 @@ class _Body:
             seen.add(style_id)
             yield self._styles[style_id]
             style_id = _attribute(self._styles[style_id], "basedOn")
+
+
+def _root(package: Package, part: str | None) -> _Element | None:
+    return package.xml(part) if part is not None and part in package else None
+
+
+def _rows(table: _Element) -> list[list[str]]:
+    """The cells of each row, by columns of the table's grid; merged cells are repeated in all that they cover."""
+    rows: list[list[str]] = []
+    for row in table.iter(f"{W}tr"):
+        if next(row.iterancestors(f"{W}tbl")) is not table:
+            continue  # of a table within a cell: read with the cell
+        skipped = _attribute(row, f"trPr/{W}gridBefore")
+        cells = [""] * _width(skipped, 0)
+        for cell in row.iter(f"{W}tc"):
+            if next(cell.iterancestors(f"{W}tr")) is not row:
+                continue
+            merged = cell.find(f"{W}tcPr/{W}vMerge")
+            goes_on = merged is not None and merged.get(f"{W}val", "continue") != "restart"
+            above = rows[-1][len(cells)] if goes_on and rows and len(cells) < len(rows[-1]) else ""
+            text = above or " ".join(_text(paragraph) for paragraph in cell.iter(f"{W}p"))
+            cells += [text] * _width(_attribute(cell, f"tcPr/{W}gridSpan"), 1)
+        rows.append(cells)
+    return rows
+
+
+def _width(value: str, default: int) -> int:
+    return min(int(value), _WIDEST_REPEATED) if value.isdigit() and len(value) < 9 else default
 
 
 def _text(paragraph: _Element) -> str:

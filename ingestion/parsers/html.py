@@ -1,6 +1,7 @@
 """Reads one HTML file.
 
-Owns what of a page is its content, and how elements become blocks. Does not follow links.
+Owns how elements become blocks. What of a page is navigation is `html_navigation`'s, tables are `html_tables`'s. Does
+not follow links.
 """
 
 import codecs
@@ -11,8 +12,11 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from ingestion.errors import BrokenFile, PermanentError
 from ingestion.parsers.base import Limits, Source
+from ingestion.parsers.html_navigation import is_furniture, names_of, navigation_of
+from ingestion.parsers.html_tables import cell_text, is_data_table, table_rows
 from ingestion.parsers.page_builder import PageBuilder, tidy
 from ingestion.parsers.reading import decode, read_bytes
+from ingestion.parsers.tables import write_table
 from ingestion.types import BlockKind, DocumentStart, ParsedPage
 
 _CHARSET = re.compile(rb"<(?:meta|\?xml)\b[^>]*?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
@@ -26,11 +30,6 @@ _NEVER_CONTENT = frozenset(
         *("head", "script", "style", "noscript", "template", "nav", "footer", "aside", "form", "button"),
         *("select", "iframe", "object", "svg", "canvas", "audio", "video", "-comment"),
     ]
-)
-_ROLES = frozenset(["navigation", "banner", "contentinfo", "search", "complementary"])
-_NAVIGATION = re.compile(
-    r"(?:nav|navbar|navigation|nav-?(?:header|footer|panel|bar|menu)|breadcrumbs?|menu|sidebar|(?:mini-?|table-of-)?toc"
-    r"|table-of-contents|contents|skip-?link|headerlink|cookie-?(?:banner|notice))"
 )
 _INLINE = frozenset(
     [
@@ -59,20 +58,25 @@ class HtmlParser:
         A page that is nothing but navigation, as an index is, is read whole. Raises `BrokenFile` for what is no text
         or nested too deeply, `EmptyFile`, `TooLarge`.
         """
-        name = source.path.name
-        html = _decode(read_bytes(source.path, limits), name)
-        if _depth(html) > _DEEPEST:
-            raise BrokenFile(f"{name} is nested more than {_DEEPEST:,} levels deep: it is damaged, export it again")
-        tree = LexborHTMLParser(html)
-        title_node = tree.css_first("head title")
-        title = tidy(title_node.text()) if title_node else ""
-        page = _page(tree, title, PageBuilder(name, limits), everything=False)
-        if not page.blocks:
-            page = _page(tree, title, PageBuilder(name, limits), everything=True)
+        title, page = html_page(read_bytes(source.path, limits), source.path.name, limits)
         first = next((block for block in page.blocks if block.kind is BlockKind.HEADING), None)
         heading = page.text[first.start : first.end] if first else ""
         yield DocumentStart(source.external_id, source.title or title or heading or source.path.stem, 1)
         yield page
+
+
+def html_page(content: bytes, name: str, limits: Limits) -> tuple[str, ParsedPage]:
+    """The title of an HTML file, "" where it has none, and its main content. Raises as `HtmlParser.parse` does."""
+    html = _decode(content, name)
+    if _depth(html) > _DEEPEST:
+        raise BrokenFile(f"{name} is nested more than {_DEEPEST:,} levels deep: it is damaged, export it again")
+    tree = LexborHTMLParser(html)
+    title_node = tree.css_first("head title")
+    title = tidy(title_node.text()) if title_node else ""
+    page = _page(tree, title, PageBuilder(name, limits), everything=False)
+    if not page.blocks:
+        page = _page(tree, title, PageBuilder(name, limits), everything=True)
+    return title, page
 
 
 def _page(tree: LexborHTMLParser, title: str, builder: PageBuilder, *, everything: bool) -> ParsedPage:
@@ -81,16 +85,19 @@ def _page(tree: LexborHTMLParser, title: str, builder: PageBuilder, *, everythin
     if root is tree.body and len(articles) == 1:
         root = articles[0]
     if root is not None:
-        _Blocks(builder, title, everything).read(root)
+        is_whole_body = root.tag == "body"
+        navigation = frozenset() if everything else navigation_of(root, unnamed=is_whole_body)
+        _Blocks(builder, title, navigation, everything).read(root)
     return builder.page()
 
 
 class _Blocks:
     """Walks the tree, without recursion, and hands each block to the builder."""
 
-    def __init__(self, builder: PageBuilder, title: str, everything: bool) -> None:
+    def __init__(self, builder: PageBuilder, title: str, navigation: frozenset[int], everything: bool) -> None:
         self._builder = builder
         self._title = title
+        self._navigation = navigation
         self._everything = everything
         self._text: list[str] = []
         self._preformatted = 0
@@ -124,7 +131,11 @@ class _Blocks:
         if node.is_text_node:
             self._text.append(node.text_content or "")
             return False
-        if tag in _NEVER_CONTENT or (not self._everything and _is_navigation(node, tag)):
+        if (
+            tag in _NEVER_CONTENT
+            or node.mem_id in self._navigation
+            or (not self._everything and is_furniture(node, tag))
+        ):
             return False
         anchor = node.attributes.get("id") or (node.attributes.get("name") if tag == "a" else None)
         self._anchor = anchor or self._anchor
@@ -141,10 +152,17 @@ class _Blocks:
         if tag == "dt":
             self._terms.append(tidy(node.text()))
             return False
+        if tag == "table" and is_data_table(node):
+            self._write_mark()
+            caption = node.css_first("caption")
+            if caption is not None:
+                self._builder.block(BlockKind.PARAGRAPH, tidy(caption.text()))
+            write_table(self._builder, table_rows(node))
+            return False
         if tag == "tr" and node.css_first("table, pre, ul, ol, h1, h2, h3, h4") is None:
             cells = [child for child in node.iter() if child.tag in ("td", "th")]
             self._write_mark()
-            self._builder.row(map(_cell_text, cells))
+            self._builder.row(map(cell_text, cells))
             return False
         if tag == "pre":
             self._preformatted += 1
@@ -223,30 +241,10 @@ class _Blocks:
         return BlockKind.STEP if self._lists and self._lists[-1] is not None else BlockKind.LIST_ITEM
 
 
-def _cell_text(cell: LexborNode) -> str:
-    # Between paragraphs there is a space, between pieces of mark-up in a word there is none.
-    return cell.text(separator=" " if cell.css_first("p, br, div, li") else "")
-
-
 def _is_box(node: LexborNode, tag: str) -> bool:
     if tag in ("li", "dd", "blockquote"):
         return True
-    return tag == "div" and any(_BOXES.fullmatch(name) for name in _names(node))
-
-
-def _names(node: LexborNode) -> list[str]:
-    """The element's classes and id."""
-    attributes = node.attributes
-    return f"{attributes.get('class') or ''} {attributes.get('id') or ''}".lower().split()
-
-
-def _is_navigation(node: LexborNode, tag: str) -> bool:
-    attributes = node.attributes
-    if "hidden" in attributes or attributes.get("aria-hidden") == "true" or attributes.get("role") in _ROLES:
-        return True
-    if tag == "header":
-        return node.css_first("h1, h2") is None
-    return any(_NAVIGATION.fullmatch(name) for name in _names(node))
+    return tag == "div" and any(_BOXES.fullmatch(name) for name in names_of(node))
 
 
 def _number(value: str | None, default: int) -> int:

@@ -1,0 +1,128 @@
+"""Zipped folders: which files become documents, under which names, and what is refused."""
+
+import io
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ingestion import archives
+from ingestion.archives import worth_reading
+from ingestion.detect import parser_for
+from ingestion.errors import BrokenFile, EncryptedFile, TooLarge
+from ingestion.parsers.base import Limits, Source
+from ingestion.types import DocumentStart, ParsedPage, RecordFailed
+
+
+def packed(*members: tuple[str | zipfile.ZipInfo, str | bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def read(folder: Path, content: bytes, limits: Limits = Limits()) -> tuple[dict[str, str], dict[str, str]]:
+    """The text of each document, and the code of each failure, by external id."""
+    path = folder / "a.zip"
+    path.write_bytes(content)
+    texts: dict[str, str] = {}
+    failures: dict[str, str] = {}
+    for item in parser_for(path, limits).parse(Source(path, "a.zip"), limits):
+        match item:
+            case DocumentStart():
+                current = item.external_id
+                assert len(item.content_hash) == 64
+                texts[current] = ""
+            case ParsedPage():
+                texts[current] += item.text
+            case RecordFailed():
+                failures[item.external_id] = item.error.code
+    return texts, failures
+
+
+def test_each_file_is_a_document_named_by_its_path(tmp_path: Path) -> None:
+    inner = packed(("deep.txt", "deep"), ("more.jsonl", '{"_id": "record", "text": "of the file"}\n'))
+    content = packed(
+        ("guide/b.md", "# B"),
+        ("guide/a.txt", "a"),
+        ("guide/inner.zip", inner),
+        ("guide/style.css", "p {}"),
+        ("guide/icon.png", "no picture"),
+        ("guide/old.doc", "x"),
+        ("guide/empty.txt", ""),
+        ("__MACOSX/guide/._a.txt", "x"),
+        (".DS_Store", "x"),
+        ("guide/.git/config.txt", "x"),
+    )
+    texts, failures = read(tmp_path, content)
+    assert texts == {
+        "guide/a.txt": "a\n",
+        "guide/b.md": "B\n",
+        "guide/inner.zip/deep.txt": "deep\n",
+        "record": "of the file\n",
+    }
+    assert list(texts) == ["guide/a.txt", "guide/b.md", "guide/inner.zip/deep.txt", "record"]
+    assert failures == {"guide/old.doc": "unsupported_type", "guide/empty.txt": "empty_file"}
+
+
+def test_names_of_the_chinese_windows_are_understood(tmp_path: Path) -> None:
+    content = packed(("a" * 8 + ".txt", "门")).replace(b"a" * 8, "打开阀门".encode("gbk"))
+    assert read(tmp_path, content)[0] == {"打开阀门.txt": "门\n"}
+
+
+def test_paths_that_lead_out_and_links_are_refused_alone(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("link.txt")
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    content = packed(
+        ("../out.txt", "x"), ("/root.txt", "x"), ("C:/windows.txt", "x"), (link, "/etc/passwd"), ("a.txt", "a")
+    )
+    texts, failures = read(tmp_path, content)
+    assert texts == {"a.txt": "a\n"}
+    assert failures == {
+        "../out.txt": "bad_record",
+        "/root.txt": "bad_record",
+        "C:/windows.txt": "bad_record",
+        "link.txt": "unsupported_type",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+def test_archives_are_followed_three_deep(tmp_path: Path) -> None:
+    content = packed(("bottom.txt", "x"))
+    for _ in range(3):
+        content = packed(("in.zip", content))
+    assert read(tmp_path, content) == ({}, {"in.zip/in.zip/in.zip": "too_large"})
+
+
+def test_a_member_that_grows_out_of_proportion_fails_alone(tmp_path: Path) -> None:
+    texts, failures = read(tmp_path, packed(("bomb.txt", b"0" * 20_000_000), ("a.txt", "a")))
+    assert (texts, failures) == ({"a.txt": "a\n"}, {"bomb.txt": "too_large"})
+
+
+def test_all_members_together_and_their_number_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = packed(*((f"{n}.txt", b"0123456789" * 300) for n in range(3)))
+    with pytest.raises(TooLarge, match="unpacks"):
+        read(tmp_path, packed(*((f"{n}.txt", b"0" * 900) for n in range(5))), Limits(file_bytes=1_000))
+    assert read(tmp_path, packed(("in.zip", inner)), Limits(file_bytes=2_000))[1] == {"in.zip": "too_large"}
+    monkeypatch.setattr(archives, "MOST_MEMBERS", 2)
+    with pytest.raises(TooLarge, match="more than 2 files"):
+        read(tmp_path, inner)
+
+
+def test_what_is_locked_or_damaged_is_refused(tmp_path: Path) -> None:
+    content = bytearray(packed(("a.txt", "a" * 50)))
+    for at in (content.index(b"PK\x03\x04") + 6, content.index(b"PK\x01\x02") + 8):
+        content[at] |= 1
+    with pytest.raises(EncryptedFile, match="password"):
+        read(tmp_path, bytes(content))
+    with pytest.raises(BrokenFile, match="pack it again"):
+        read(tmp_path, packed(("a.txt", "a"))[:-30])
+    damaged = packed(("a.txt", "abc" * 50), ("b.txt", "b"))
+    assert read(tmp_path, damaged[:40] + b"\xff\xff" + damaged[42:]) == ({"b.txt": "b\n"}, {"a.txt": "broken_file"})
+
+
+def test_pictures_are_documents_only_where_there_are_no_web_pages() -> None:
+    assert worth_reading(["scan/1.png", "scan/2.jpg"]) == ["scan/1.png", "scan/2.jpg"]
+    assert worth_reading(["a.html", "images/note.png", "report.pdf"]) == ["a.html", "report.pdf"]
