@@ -213,6 +213,44 @@ class Removal(Base):
     change: Mapped[int] = mapped_column(BigInteger)
 
 
+class SyncSource(Base):
+    """A folder or list of pages that `answerdesk sync` has read into a knowledge base."""
+
+    __tablename__ = "sync_source"
+    __table_args__ = (UniqueConstraint("knowledge_base_id", "address"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    knowledge_base_id: Mapped[str] = mapped_column(ForeignKey("knowledge_base.id", ondelete="CASCADE"))
+    address: Mapped[str] = mapped_column(String(600))
+    synced_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class SyncFile(Base):
+    """A file or page of a source as it was last read. `place` is its path in the folder, or its URL."""
+
+    __tablename__ = "sync_file"
+
+    source_id: Mapped[str] = mapped_column(ForeignKey("sync_source.id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[str] = mapped_column(String(1000), primary_key=True)
+    content_hash: Mapped[str] = mapped_column(String(64))
+    etag: Mapped[str] = mapped_column(String(500), default="")
+    last_modified: Mapped[str] = mapped_column(String(100), default="")
+
+
+class SyncDocument(Base):
+    """Which file of which source a document came from; what is not here came by an upload."""
+
+    __tablename__ = "sync_document"
+    __table_args__ = (Index("ix_sync_document_source_id_place", "source_id", "place"),)
+
+    knowledge_base_id: Mapped[str] = mapped_column(
+        ForeignKey("knowledge_base.id", ondelete="CASCADE"), primary_key=True
+    )
+    external_id: Mapped[str] = mapped_column(String(1000), primary_key=True)
+    source_id: Mapped[str] = mapped_column(ForeignKey("sync_source.id", ondelete="CASCADE"))
+    place: Mapped[str] = mapped_column(String(1000))
+
+
 class Conversation(Base):
     __tablename__ = "conversation"
 
@@ -248,7 +286,8 @@ class Message(Base):
     status: Mapped[str] = mapped_column(String(16))
     kind: Mapped[str | None] = mapped_column(String(24))
     text: Mapped[str] = mapped_column(Text, default="")
-    request: Mapped[dict[str, Any]] = mapped_column(default=dict)  # filter, context, images: what the answer needs
+    # Filter, context, images: what the answer needs. Read only for that, since pictures are large.
+    request: Mapped[dict[str, Any]] = mapped_column(default=dict, deferred=True)
     searched_for: Mapped[str | None] = mapped_column(Text)
     answerer: Mapped[str | None] = mapped_column(String(40))
     model: Mapped[str | None] = mapped_column(String(200))

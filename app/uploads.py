@@ -27,6 +27,7 @@ _LONGEST_HEADER = 8_192
 _MOST_FIELDS = 20
 _LONGEST_NAME = 1_000
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_WEB_ADDRESS = re.compile(r"https?://[!-~]{1,990}")  # a page's external id, which names no file
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -58,7 +59,7 @@ class Upload:
         if len(self.files) > 1:
             raise BadRequest("external_id names one document: send a single file with it.")
         try:
-            return checked_name(external_id)
+            return external_id if _WEB_ADDRESS.fullmatch(external_id) else checked_name(external_id)
         except ValueError as error:
             raise BadRequest(f"external_id cannot be used. {error}") from error
 

@@ -1,0 +1,239 @@
+"""A knowledge base into a bundle, as it was at one change number, while uploads go on.
+
+Owns what of a knowledge base is exported and in which order; the file is `app.bundle_format`. Only documents that
+answer are in it: what waits, is being read or never could be read is counted and left out. Rows and files stream
+through; what stays in memory is one number a document.
+"""
+
+import base64
+import hashlib
+import os
+import shutil
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from app import files
+from app.bootstrap import Services
+from app.bundle_format import PIECE, BundleWriter
+from app.bundle_records import (
+    DOCUMENTS,
+    FILE_BYTES,
+    FILES,
+    PAGES,
+    PASSAGES,
+    VECTORS,
+    Counts,
+    DocumentRecord,
+    FileRecord,
+    KnowledgeBaseRecord,
+    Manifest,
+    PageRecord,
+    PassageRecord,
+)
+from app.errors import Conflict
+from app.models import Document, KnowledgeBase, Page, Passage, PassageVectors, new_id, now
+from app.scope import Scope
+
+_ROWS = 256  # fetched at once
+
+
+@dataclass(frozen=True, slots=True)
+class _Frozen:
+    """A knowledge base as it stands in one read transaction; `linked` holds its files, named by their numbers."""
+
+    session: Session
+    row: KnowledgeBase
+    linked: Path
+
+    def documents(self, *columns: Any) -> Select[Any]:
+        return select(*columns).where(Document.knowledge_base_id == self.row.id, Document.version > 0)
+
+    def rows(self, query: Select[Any]) -> Iterator[Any]:
+        return iter(self.session.execute(query.execution_options(yield_per=_ROWS)))
+
+
+def export_bundle(services: Services, scope: Scope, id_or_name: str, output: IO[bytes]) -> Manifest:
+    """Writes the bundle of a knowledge base and returns its manifest.
+
+    Raises `NotFound`, or `Conflict` when the uploaded file of a document is not there.
+    """
+    with _frozen(services, scope, id_or_name) as frozen:
+        writer = BundleWriter(output)
+        number_of_files = _write_files(writer, frozen)
+        keys = _write_documents(writer, frozen)
+        pages = _write_pages(writer, frozen, keys)
+        passages = _write_passages(writer, frozen, keys)
+        vectors = _write_vectors(writer, frozen)
+        all_documents = select(func.count()).where(Document.knowledge_base_id == frozen.row.id)
+        counts = Counts(
+            files=number_of_files,
+            documents=len(keys),
+            pages=pages,
+            passages=passages,
+            vectors=vectors,
+            left_out=(frozen.session.scalar(all_documents) or 0) - len(keys),
+        )
+        return writer.finish(now(), f"answerdesk {version('answerdesk')}", _knowledge_base(frozen.row), counts)
+
+
+@contextmanager
+def _frozen(services: Services, scope: Scope, id_or_name: str) -> Iterator[_Frozen]:
+    """The read transaction begins while the knowledge base is locked, so that rows and files are of one moment.
+
+    Files are linked, not copied: an upload that replaces one meanwhile takes its name away and not its content.
+    """
+    files_folder = services.settings.files_folder
+    linked = files.incoming_folder(files_folder) / new_id()
+    linked.mkdir(parents=True)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, linked, ignore_errors=True)
+        with services.database.write() as locking:
+            found = scope.knowledge_base(locking, id_or_name)
+            files.lock_knowledge_base(locking, found.id)
+            session = stack.enter_context(services.database.read())
+            frozen = _Frozen(session, session.get_one(KnowledgeBase, found.id), linked)
+            for number, path in enumerate(_paths(frozen)):
+                _link(files_folder, path, linked / str(number))
+        yield frozen
+
+
+def _paths(frozen: _Frozen) -> Iterator[str]:
+    """Every uploaded file once, in the order that numbers them."""
+    paths = frozen.documents(Document.file_path).where(Document.file_path != "").distinct()
+    return (row.file_path for row in frozen.rows(paths.order_by(Document.file_path)))
+
+
+def _link(files_folder: Path, path: str, link: Path) -> None:
+    try:
+        os.link(files_folder / path, link)
+    except FileNotFoundError as error:
+        raise Conflict(
+            f"The uploaded file {path} is missing, so the knowledge base cannot be exported whole: is {files_folder} "
+            "complete and readable? If the file is lost, upload it again or delete its documents.",
+            {"file": path},
+        ) from error
+    except OSError:  # some network file systems have no links
+        shutil.copyfile(files_folder / path, link)
+
+
+def _write_files(writer: BundleWriter, frozen: _Frozen) -> int:
+    number = -1
+    with writer.member(FILES) as member:
+        for number, path in enumerate(_paths(frozen)):
+            with (frozen.linked / str(number)).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                member.write_record(FileRecord(name=PurePosixPath(path).name, bytes=file.tell(), sha256=digest))
+    with writer.member(FILE_BYTES) as member:
+        for each in range(number + 1):
+            with (frozen.linked / str(each)).open("rb") as file:
+                while piece := file.read(PIECE):
+                    member.write(piece)
+    return number + 1
+
+
+def _write_documents(writer: BundleWriter, frozen: _Frozen) -> "array[int]":
+    """The documents' keys, ascending: a document's place among them is its number in the bundle."""
+    keys = array("q")
+    number = func.dense_rank().over(order_by=Document.file_path)
+    without_file = frozen.documents(Document.key).where(Document.file_path == "").limit(1)
+    first = 1 if frozen.session.scalar(without_file) is None else 2  # the empty path comes first in every order
+    with writer.member(DOCUMENTS) as member:
+        for document, rank in frozen.rows(frozen.documents(Document, number).order_by(Document.key)):
+            keys.append(document.key)
+            member.write_record(_document(document, rank - first if document.file_path else None))
+            frozen.session.expunge(document)
+    return keys
+
+
+def _document(row: Document, file: int | None) -> DocumentRecord:
+    return DocumentRecord(
+        id=row.id,
+        external_id=row.external_id,
+        title=row.title,
+        version=row.version,
+        media_type=row.media_type,
+        language=row.language,
+        content_hash=row.content_hash,
+        file=file,
+        facets=row.facets,
+        warnings=[(page, message) for page, message in row.warnings],
+        page_count=row.page_count,
+        passage_count=row.passage_count,
+        window_count=row.window_count,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _write_pages(writer: BundleWriter, frozen: _Frozen, keys: "array[int]") -> int:
+    columns = (Page.document_key, Page.number, Page.label, Page.text, Page.source_map)
+    query = frozen.documents(*columns).join(Document, Document.key == Page.document_key)
+    count = 0
+    with writer.member(PAGES) as member:
+        for key, number, label, text, source_map in frozen.rows(query.order_by(Page.document_key, Page.number)):
+            packed = base64.b64encode(source_map).decode()
+            place = bisect_left(keys, key)
+            member.write_record(PageRecord(document=place, number=number, label=label, text=text, source_map=packed))
+            count += 1
+    return count
+
+
+def _write_passages(writer: BundleWriter, frozen: _Frozen, keys: "array[int]") -> int:
+    query = select(Passage).where(Passage.knowledge_base_id == frozen.row.id).order_by(Passage.key)
+    count = 0
+    with writer.member(PASSAGES) as member:
+        for (row,) in frozen.rows(query):
+            member.write_record(_passage(row, bisect_left(keys, row.document_key)))
+            frozen.session.expunge(row)
+            count += 1
+    return count
+
+
+def _passage(row: Passage, document: int) -> PassageRecord:
+    return PassageRecord(
+        id=row.id,
+        document=document,
+        ordinal=row.ordinal,
+        heading_path=row.heading_path,
+        spans=[(page, start, end, *(rest or (None,))) for page, start, end, *rest in row.spans],
+        windows=[(start, end) for start, end in row.windows],
+        page_label=row.page_label,
+        text=row.text,
+        content_hash=row.content_hash,
+    )
+
+
+def _write_vectors(writer: BundleWriter, frozen: _Frozen) -> int:
+    """In the passages' order; how many rows."""
+    query = (
+        select(PassageVectors.vectors)
+        .join(Passage, Passage.key == PassageVectors.passage_key)
+        .where(Passage.knowledge_base_id == frozen.row.id)
+        .order_by(Passage.key)
+    )
+    with writer.member(VECTORS) as member:
+        for (packed,) in frozen.rows(query):
+            member.write(packed)
+    return member.bytes // (2 * frozen.row.dimension)
+
+
+def _knowledge_base(row: KnowledgeBase) -> KnowledgeBaseRecord:
+    return KnowledgeBaseRecord(
+        id=row.id,
+        name=row.name,
+        language=row.language,
+        embedder=row.embedder,
+        dimension=row.dimension,
+        chunker_version=row.chunker_version,
+        settings=row.settings,
+        change=row.change,
+    )

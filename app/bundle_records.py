@@ -1,0 +1,159 @@
+"""What the lines of a bundle say: files, documents, pages, passages, and the manifest over them.
+
+Owns the fields and what each may hold; the file they are in is `app.bundle_format`, and whether they agree with each
+other is seen in `app.bundle_import`. Records name each other by their line's number, from 0. Knows no SQL.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Annotated
+
+import numpy as np
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+FILES, FILE_BYTES = "files.jsonl", "files.bin"
+DOCUMENTS, PAGES, PASSAGES, VECTORS = "documents.jsonl", "pages.jsonl", "passages.jsonl", "vectors.f16"
+MEMBERS = (FILES, FILE_BYTES, DOCUMENTS, PAGES, PASSAGES, VECTORS)
+MANIFEST = "manifest.json"
+
+MOST = 2**31 - 1
+"""The largest number that the databases' integer columns take."""
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("holds the character NUL")
+    return text
+
+
+def _storable_json(value: JsonValue) -> JsonValue:
+    match value:
+        case str():
+            _storable(value)
+        case float() if not np.isfinite(value):
+            raise ValueError("holds NaN or Infinity, which are not JSON")
+        case list():
+            for member in value:
+                _storable_json(member)
+        case dict():
+            for name, member in value.items():
+                _storable(name)
+                _storable_json(member)
+    return value
+
+
+Count = Annotated[int, Field(ge=0, le=MOST)]
+LargeCount = Annotated[int, Field(ge=0, le=2**62)]
+Id = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Text = Annotated[str, AfterValidator(_storable)]
+Line = Annotated[str, Field(max_length=1000), AfterValidator(_storable)]
+Json = Annotated[dict[str, JsonValue], AfterValidator(_storable_json)]
+
+
+class Record(BaseModel):
+    """Strict: a field that is missing, unknown or of another type refuses the file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class FileRecord(Record):
+    """An uploaded file. `name` is its last part only, as it lies in the files folder."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+    bytes: LargeCount
+    sha256: Sha256
+
+
+class DocumentRecord(Record):
+    id: Id
+    external_id: Annotated[Line, Field(min_length=1)]
+    title: Line
+    version: Annotated[int, Field(ge=1, le=MOST)]
+    media_type: Annotated[Text, Field(max_length=120)]
+    language: Annotated[Text, Field(max_length=16)]
+    content_hash: Annotated[Text, Field(max_length=64)]
+    file: Count | None
+    facets: Json
+    warnings: list[tuple[Count | None, Text]]
+    page_count: Count
+    passage_count: Count
+    window_count: Count
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+
+
+class PageRecord(Record):
+    """`source_map`: base64 of int32 triples (text start, glyph, length), little endian."""
+
+    document: Count
+    number: Count
+    label: Annotated[Text, Field(max_length=40)] | None
+    text: Text
+    source_map: str
+
+    def source_runs(self) -> bytes:
+        """The packed source map. Raises `ValueError` for runs that are not on the page."""
+        packed = base64.b64decode(self.source_map, validate=True)
+        runs = np.frombuffer(packed, "<i4").reshape(-1, 3).astype(np.int64)
+        if (runs < 0).any() or (len(runs) and (runs[:, 0] + runs[:, 2]).max() > len(self.text)):
+            raise ValueError("its source map points outside of its text")
+        return packed
+
+
+class PassageRecord(Record):
+    """`spans` are (page, start, end, anchor); `windows` (start, end) in `text`."""
+
+    id: Id
+    document: Count
+    ordinal: Count
+    heading_path: list[Text]
+    spans: Annotated[list[tuple[Count, Count, Count, Text | None]], Field(min_length=1)]
+    windows: list[tuple[Count, Count]]
+    page_label: Annotated[Text, Field(max_length=40)] | None
+    text: Text
+    content_hash: Annotated[Text, Field(max_length=64)]
+
+
+class KnowledgeBaseRecord(Record):
+    id: Id
+    name: Annotated[Line, Field(min_length=1, max_length=200)]
+    language: Annotated[Text, Field(max_length=16)]
+    embedder: Annotated[Text, Field(min_length=1, max_length=200)]
+    dimension: Annotated[int, Field(ge=1, le=65_536)]
+    chunker_version: Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+    settings: Json
+    change: LargeCount
+
+
+class MemberRecord(Record):
+    bytes: LargeCount
+    sha256: Sha256
+
+
+class Counts(Record):
+    """`vectors` are rows; `left_out` are documents that had no content yet: waiting, failed or cancelled."""
+
+    files: Count
+    documents: Count
+    pages: Count
+    passages: Count
+    vectors: LargeCount
+    left_out: Count
+
+
+class Manifest(Record):
+    format: int
+    made_by: Line
+    created_at: AwareDatetime
+    knowledge_base: KnowledgeBaseRecord
+    counts: Counts
+    members: dict[str, MemberRecord]
+    sha256: Sha256 = Field(description="Of all members: see `hash_of`.")
+
+
+def hash_of(members: Mapping[str, MemberRecord]) -> str:
+    """SHA-256 of the lines `<sha256>  <name>` in the members' order: what `sha256sum` prints of the unpacked files."""
+    lines = "".join(f"{members[name].sha256}  {name}\n" for name in MEMBERS)
+    return hashlib.sha256(lines.encode()).hexdigest()
