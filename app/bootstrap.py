@@ -11,49 +11,50 @@ from threading import RLock
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
-from pydantic import BaseModel, ConfigDict, Field
 
+from app.admission import Admission, Place
+from app.answer_cache import AnswerCache, RememberingChain, fingerprint
+from app.caches import LeastRecentlyUsed, RememberingEmbedder
 from app.db import Database
-from app.errors import Conflict
+from app.errors import BadImage, Conflict, RuntimeBusy
+from app.knowledge_base_settings import EffectiveSettings, effective_settings
 from app.models import KnowledgeBase
 from app.passages import SqlPassageStore
-from app.settings import AnswererName, Settings
+from app.settings import AnswererName, Settings, WhenUnavailable
 from ingestion.chunker import ChunkerSettings
 from ingestion.parsers.base import Limits
+from ingestion.sandbox import SandboxLimits
 from migrations import upgrade
+from model_runtime.chat_client import OPENAI_URL, ChatClient
 from model_runtime.embedder import Embedder, load_embedder
 from rag.answerers.base import Answerer
+from rag.answerers.circuit import Circuit, CircuitAnswerer
 from rag.answerers.extractive import ExtractiveAnswerer, ExtractiveSettings
+from rag.answerers.fallback import FallbackAnswerer, RefusingAnswerer
 from rag.answerers.generative import GenerativeAnswerer, GenerativeSettings
-from rag.chain import AnswerChain, ChainSettings
+from rag.answerers.small_talk import small_talk_in
+from rag.chain import AnswerChain, ChainSettings, normalised
 from rag.index import KnowledgeBaseIndex
+from rag.prompts import prompt_version
 from rag.retriever import HybridRetriever, RetrievalSettings
+from rag.types import Question, Vector
 
-
-class KnowledgeBaseSettings(BaseModel):
-    """What a knowledge base may set for itself; what is missing or null follows the installation's settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    dense_weight: float | None = Field(None, ge=0, le=1, description="Share of the vectors in the mix with BM25.")
-    answer_passages: int | None = Field(None, ge=1, le=20, description="Passages an answer is made from.")
-    answerer: AnswererName | None = Field(None, description="extractive or generative.")
-    refuse_below: float | None = Field(
-        None, ge=0, le=1, description="Probability of a right answer below which the manuals do not say it."
-    )
-    doubt_below: float | None = Field(
-        None, ge=0, le=1, description="Probability of a right answer below which an answer is called uncertain."
-    )
+Chain = AnswerChain | RememberingChain
 
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """What is kept open for one knowledge base, until its settings change."""
+    """What is kept open for one knowledge base, until its settings change.
+
+    `without_runtime` is the chain for questions that must not go to the chat model.
+    """
 
     settings: dict[str, Any]
     retriever: HybridRetriever
-    chain: AnswerChain
+    chain: Chain
+    without_runtime: Chain
 
 
 class Services:
@@ -65,6 +66,13 @@ class Services:
     def __init__(self, settings: Settings, load: Callable[[], Embedder]) -> None:
         self.settings = settings
         self.database = Database(settings.database_url, settings.database.busy_timeout_s)
+        answers, caches = settings.answers, settings.caches
+        self.admission = Admission(answers.max_running, answers.max_waiting)
+        self.circuit = Circuit(answers.try_again_after_s)
+        self.answer_cache: AnswerCache = LeastRecentlyUsed(caches.answers_mb * 2**20)
+        self.question_vectors: LeastRecentlyUsed[tuple[str, str], Vector] = LeastRecentlyUsed(
+            caches.question_vectors_mb * 2**20
+        )
         self._load = load
         self._lock = RLock()
         self._stores: dict[str, SqlPassageStore] = {}
@@ -84,6 +92,12 @@ class Services:
         return Limits(file_bytes=ingestion.max_file_mb * 2**20, pages=ingestion.max_pages)
 
     @property
+    def sandbox_limits(self) -> SandboxLimits:
+        """What reading a file may cost at most."""
+        ingestion = self.settings.ingestion
+        return SandboxLimits(ingestion.parser_memory_mb, ingestion.page_timeout_s, ingestion.parser_timeout_s)
+
+    @property
     def chunker_settings(self) -> ChunkerSettings:
         ingestion = self.settings.ingestion
         return ChunkerSettings(window_words=ingestion.window_words, window_characters=ingestion.window_characters)
@@ -96,10 +110,28 @@ class Services:
 
     @cached_property
     def chat_model(self) -> BaseChatModel:
-        """The model of the generative answerer, by LangChain's `init_chat_model`."""
-        from langchain.chat_models import init_chat_model  # half a second that only this answerer needs
+        """The model of the generative answerer: our client, or for other providers LangChain's `init_chat_model`.
 
+        LangChain's clients have one time-out only, and a reader who leaves is not noticed before the first token.
+        """
         answers = self.settings.answers
+        if answers.chat_provider == "openai":
+            return ChatClient(
+                model=answers.chat_model,
+                base_url=answers.chat_base_url or OPENAI_URL,
+                api_key=answers.chat_api_key,
+                temperature=answers.temperature,
+                max_tokens=answers.max_tokens,
+                frequency_penalty=answers.frequency_penalty,
+                repetition_penalty=answers.repetition_penalty,
+                connect_timeout_s=answers.connect_timeout_s,
+                first_token_timeout_s=answers.first_token_timeout_s,
+                between_tokens_timeout_s=answers.between_tokens_timeout_s,
+                timeout=answers.timeout_s,
+                max_retries=answers.retries,
+            )
+        from langchain.chat_models import init_chat_model  # half a second that only these need
+
         model = init_chat_model(
             answers.chat_model,
             model_provider=answers.chat_provider,
@@ -134,9 +166,48 @@ class Services:
         """Raises `Conflict` as `index` does."""
         return self._join(knowledge_base).retriever
 
-    def chain(self, knowledge_base: KnowledgeBase) -> AnswerChain:
-        """Raises `Conflict` as `index` does."""
-        return self._join(knowledge_base).chain
+    def chain(self, knowledge_base: KnowledgeBase, *, without_runtime: bool = False) -> Chain:
+        """What answers questions; `without_runtime` for one that has no place at the chat model (see `admit`).
+
+        Raises `Conflict` as `index` does, and when a chat model is wanted and none configured.
+        """
+        joined = self._join(knowledge_base)
+        return joined.without_runtime if without_runtime else joined.chain
+
+    def admit_new(self, knowledge_base: KnowledgeBase, question: Question) -> Place | None:
+        """As `admit`, for a question asked for the first time. Raises `BadImage` for pictures nobody would look at."""
+        if question.images:
+            self._require_reads_images(knowledge_base)
+        return self.admit(knowledge_base, question)
+
+    def admit(self, knowledge_base: KnowledgeBase, question: Question, *, beyond_limit: bool = False) -> Place | None:
+        """A place at the chat model for a question, or None where it is to be answered without one.
+
+        That is so in extractive knowledge bases, for small talk and kept answers, and for lack of a place if the
+        knowledge base allows it. Raises `RuntimeBusy` if it does not; never when `beyond_limit`.
+        """
+        own = effective_settings(knowledge_base.settings, self.settings)
+        if own.answerer is AnswererName.EXTRACTIVE or self._needs_no_model(knowledge_base, question):
+            return None
+        try:
+            return self.admission.reserve(beyond_limit=beyond_limit)
+        except RuntimeBusy:
+            if own.when_unavailable is WhenUnavailable.ERROR or question.images:
+                raise
+            return None
+
+    def _require_reads_images(self, knowledge_base: KnowledgeBase) -> None:
+        """Raises `BadImage`, saying what to do, unless pictures in a question are looked at."""
+        own = effective_settings(knowledge_base.settings, self.settings)
+        if own.answerer is AnswererName.EXTRACTIVE:
+            raise BadImage(
+                "This knowledge base quotes its manuals and cannot look at pictures; describe in words what they show."
+            )
+        if not self.settings.answers.chat_reads_images:
+            raise BadImage(
+                "The chat model cannot look at pictures; describe in words what they show. "
+                "(If it can: ANSWERDESK_ANSWERS__CHAT_READS_IMAGES=true.)"
+            )
 
     def require_same_embedder(self, knowledge_base: KnowledgeBase) -> None:
         """Raises `Conflict`, saying what to do, unless the vectors come from the configured embedder."""
@@ -158,44 +229,101 @@ class Services:
             self._indexes.pop(knowledge_base_id, None)
 
     def close(self) -> None:
+        self.admission.close()
         with self._lock:
             self._joined.clear()
             self._indexes.clear()
         self.database.dispose()
+
+    def _needs_no_model(self, knowledge_base: KnowledgeBase, question: Question) -> bool:
+        """Never wrong about what is kept now; it may be gone when the question is answered."""
+        if small_talk_in(normalised(question.text)):
+            return True
+        joined = self._joined.get(knowledge_base.id)  # not joined here: that may load the embedder
+        return (
+            joined is not None
+            and joined.settings == knowledge_base.settings
+            and isinstance(joined.chain, RememberingChain)
+            and joined.chain.holds(question, knowledge_base.change)
+        )
 
     def _join(self, knowledge_base: KnowledgeBase) -> _Joined:
         joined = self._joined.get(knowledge_base.id)
         if joined is not None and joined.settings == knowledge_base.settings:
             return joined
         with self._lock:
-            own = KnowledgeBaseSettings.model_validate(knowledge_base.settings)
-            retrieval = self.settings.retrieval
-            shown = own.answer_passages or retrieval.answer_passages
-            dense_weight = retrieval.dense_weight if own.dense_weight is None else own.dense_weight
+            own = effective_settings(knowledge_base.settings, self.settings)
             retriever = HybridRetriever(
                 index=self.index(knowledge_base),
                 store=self.passages(knowledge_base),
-                embeddings=self.embedder,
-                settings=RetrievalSettings(top_k=shown, dense_weight=dense_weight),
+                embeddings=self._question_embedder(),
+                settings=RetrievalSettings(top_k=own.answer_passages, dense_weight=own.dense_weight),
             )
-            chain_settings = ChainSettings(candidates=max(shown, ChainSettings().candidates), shown=shown)
-            chain = AnswerChain(retriever, self._answerer(own, shown), chain_settings)
-            joined = _Joined(dict(knowledge_base.settings), retriever, chain)
+            answerer, without_runtime = self._answerers(own)
+            joined = _Joined(
+                dict(knowledge_base.settings),
+                retriever,
+                self._chain_of(knowledge_base, own, retriever, answerer),
+                self._chain_of(knowledge_base, own, retriever, without_runtime),
+            )
             self._joined[knowledge_base.id] = joined
             return joined
 
-    def _answerer(self, own: KnowledgeBaseSettings, passages: int) -> Answerer:
-        """Raises `Conflict` when a knowledge base wants a chat model and the installation has none."""
-        if (own.answerer or self.settings.answers.answerer) is AnswererName.EXTRACTIVE:
-            return ExtractiveAnswerer(ExtractiveSettings(refuse_below=own.refuse_below, doubt_below=own.doubt_below))
-        if not self.settings.answers.chat_model:
+    def _question_embedder(self) -> Embeddings:
+        if self.settings.caches.question_vectors_mb == 0:
+            return self.embedder
+        return RememberingEmbedder(self.embedder, self.question_vectors)
+
+    def _chain_of(
+        self, knowledge_base: KnowledgeBase, own: EffectiveSettings, retriever: HybridRetriever, answerer: Answerer
+    ) -> Chain:
+        shown = own.answer_passages
+        chain = AnswerChain(retriever, answerer, ChainSettings(max(shown, ChainSettings().candidates), shown))
+        if not own.answer_cache:
+            return chain
+        made_by = fingerprint(
+            workspace=knowledge_base.workspace_id,
+            knowledge_base=knowledge_base.id,
+            language=knowledge_base.language,
+            embedder=[knowledge_base.embedder, knowledge_base.dimension, knowledge_base.chunker_version],
+            prompts=prompt_version(),
+            own=own,
+            installation=self.settings.model_dump(mode="json"),
+        )
+        # A model that comes back under its name may be another one: its outages count like a setting.
+        return RememberingChain(
+            chain, self.answer_cache, self.passages(knowledge_base), made_by, lambda: self.circuit.outages
+        )
+
+    def _answerers(self, own: EffectiveSettings) -> tuple[Answerer, Answerer]:
+        """The answerer, and the one for questions that must not go to the chat model.
+
+        Raises `Conflict` when a knowledge base wants a chat model and the installation has none.
+        """
+        extractive = ExtractiveAnswerer(ExtractiveSettings(refuse_below=own.refuse_below, doubt_below=own.doubt_below))
+        if own.answerer is AnswererName.EXTRACTIVE:
+            return extractive, extractive
+        answers = self.settings.answers
+        if not answers.chat_model:
             raise Conflict(
                 "This knowledge base is set to generative answers, but no chat model is configured: set "
                 "ANSWERDESK_ANSWERS__CHAT_MODEL and ANSWERDESK_ANSWERS__CHAT_BASE_URL, or its answerer to extractive."
             )
-        return GenerativeAnswerer(
-            self.chat_model, self.settings.answers.chat_model, GenerativeSettings(passages=passages)
+        generative = GenerativeAnswerer(
+            self.chat_model,
+            answers.chat_model,
+            GenerativeSettings(
+                passages=own.answer_passages,
+                temperature=own.temperature,
+                max_tokens=own.max_tokens,
+                images=answers.chat_reads_images,
+            ),
         )
+        guarded = CircuitAnswerer(generative, self.circuit)
+        refusing = RefusingAnswerer(generative.name, generative.model)
+        if own.when_unavailable is WhenUnavailable.ERROR:
+            return guarded, refusing
+        return FallbackAnswerer(guarded, extractive), FallbackAnswerer(refusing, extractive)
 
 
 def build_services(settings: Settings, embedder: Embedder | None = None) -> Services:

@@ -7,13 +7,15 @@ a question is kept and answered is `app.conversations`, the next file of the way
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from app import message_reading, messages
 from app.bootstrap import ServicesOf
 from app.conversations import ConversationManager
-from app.errors import AnswerFailed, BadRequest, ServiceError, Unavailable
+from app.errors import AnswerFailed, ServiceError, Unavailable
 from app.event_stream import Encoded, EventStream, ended_message
+from app.images import MOST_IMAGES, checked_images
 from app.models import Conversation, new_id
 from app.scope import CallerScope
 from app.shapes import ConversationShape, ConversationWithMessages, FeedbackShape, MessageShape
@@ -60,7 +62,10 @@ class NewMessage(BaseModel):
     context: dict[str, ContextValue] = Field(
         default_factory=dict, max_length=20, description="Where the customer is: product, page, language."
     )
-    images: list[str] = Field(default_factory=list, max_length=8, description="Not read yet: must be empty.")
+    images: list[str] = Field(
+        default_factory=list,
+        description=f"Data URLs of up to {MOST_IMAGES} PNG, JPEG, WebP or GIF pictures, for models that look at them.",
+    )
 
 
 class NewFeedback(BaseModel):
@@ -124,15 +129,17 @@ async def post_message(
     scope: CallerScope,
     accept: Annotated[str, Header()] = "",
 ) -> Response:
-    """Asks a question; gives its answer, or streams it when the client accepts `text/event-stream`."""
-    if new.images:
-        raise BadRequest("Images cannot be read yet; describe what they show in the text.")
+    """Asks a question; gives its answer, or streams it when the client accepts `text/event-stream`.
+
+    429 with `Retry-After` when the chat model has no place: nothing was kept, and the same message may be sent again.
+    """
+    images = await run_in_threadpool(checked_images, new.images) if new.images else ()
     reader = await manager.receive(
         scope,
         conversation_id,
         text=new.text,
         client_message_id=new.client_message_id or new_id(),
-        request={"filter": new.filter, "context": new.context},
+        request={"filter": new.filter, "context": new.context, **({"images": list(images)} if images else {})},
     )
     if "text/event-stream" in accept:
         return EventStream(Encoded(reader))

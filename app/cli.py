@@ -45,12 +45,15 @@ FilterOption = Annotated[str, typer.Option("--filter", help='Narrows documents, 
 @app.command()
 def run(
     sample: Annotated[bool, typer.Option("--sample", help="Make the sample knowledge base if it is missing.")] = False,
+    model: Annotated[
+        str, typer.Option(help="Serve it with vLLM and answer with it: smollm2-moe, a folder or a hub id.")
+    ] = "",
 ) -> None:
-    """Start the API, a worker and the user interface; Ctrl-C stops them."""
+    """Start the API, a worker, the user interface and, with --model, vLLM; Ctrl-C stops them."""
     from app import cli_run
 
     with _errors_for_people():
-        cli_run.run(_settings(), sample=sample, console=out)
+        cli_run.run(_settings(), sample=sample, model=model, console=out)
 
 
 @app.command()
@@ -120,6 +123,42 @@ def delete_knowledge_base(name: str, yes: Annotated[bool, typer.Option("--yes", 
         messages.print(f"Deleted the knowledge base {name}.")
 
 
+@knowledge_bases.command("export")
+def export_knowledge_base(
+    name: str,
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="The file to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a knowledge base into one file, with its documents, vectors and uploaded files."""
+    from app import cli_bundle
+
+    with _errors_for_people():
+        made = cli_bundle.export(_settings(), name, file, overwrite)
+        counts = made["counts"]
+        left_out = f"; {counts['left_out']:,} without content left out" if counts["left_out"] else ""
+        summary = f"{made['file']}: {counts['documents']:,} documents, {counts['passages']:,} passages{left_out}, "
+        _print(made, as_json, f"{summary}{made['bytes'] / 2**20:,.1f} MiB.")
+
+
+@knowledge_bases.command("import")
+def import_knowledge_base(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A file that `kb export` wrote.")],
+    name: Annotated[str, typer.Option(help="Name of the new knowledge base; the one it had when left out.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a knowledge base of an exported file; all of it or nothing."""
+    from app import cli_bundle
+
+    with _errors_for_people():
+        made = cli_bundle.import_(_settings(), file, name)
+        for warning in made["warnings"]:
+            messages.print(f"[bold yellow]Warning:[/] {warning}", highlight=False)
+        row = made["knowledge_base"]
+        summary = f"Imported {row['name']}: {row['document_count']:,} documents, {row['passage_count']:,} passages."
+        _print(made, as_json, summary)
+
+
 @app.command()
 def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Files, or folders with all that is in them.")],
@@ -133,6 +172,28 @@ def ingest(
         outcome = cli_ingest.ingest(_settings(), kb, paths, console=messages)
         _print(outcome.as_json(), as_json, outcome.summary())
     if outcome.has_failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def sync(
+    kb: Annotated[str, typer.Argument(help="Name or id of the knowledge base; made if it is missing.")],
+    source: Annotated[str, typer.Argument(help="A folder, a JSONL file, a web address, or a file with one a line.")],
+    delete: Annotated[bool, typer.Option("--delete/--no-delete", help="Delete documents whose file is gone.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete even when most files are gone.")] = False,
+    adopt: Annotated[bool, typer.Option("--adopt", help="Take over documents that were uploaded.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a knowledge base up to a folder or a list of web pages: what is new, changed and gone."""
+    from app import cli_sync
+    from app.sync import Options
+
+    with _errors_for_people():
+        options = Options(delete=delete, force=force, adopt=adopt)
+        done = cli_sync.run_sync(_settings(), kb, source, options, dry_run=dry_run, console=messages)
+        _print(done, as_json, cli_sync.summary(done))
+    if done["failed"]:
         raise typer.Exit(1)
 
 
@@ -286,6 +347,7 @@ def _errors_for_people() -> Iterator[None]:
     from app.processes import ChildGaveUp, PortTaken
     from ingestion.errors import IngestionError
     from model_runtime.errors import EmbedderError
+    from model_runtime.vllm_errors import VllmError
     from rag.errors import RagError
 
     try:
@@ -293,7 +355,7 @@ def _errors_for_people() -> Iterator[None]:
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors()]
         _fail("; ".join(lines))
-    except (ServiceError, IngestionError, RagError, EmbedderError, PortTaken, ChildGaveUp) as error:
+    except (ServiceError, IngestionError, RagError, EmbedderError, VllmError, PortTaken, ChildGaveUp) as error:
         _fail(str(error))
 
 

@@ -25,8 +25,10 @@ from app.models import KnowledgeBase, new_id, now
 from app.scope import Scope
 from app.settings import Settings
 from app.shapes import CitationShape, KnowledgeBaseShape, MessageShape
+from app.upkeep import note_report
 from migrations import upgrade
 from rag import evaluate as evaluation
+from rag.answerers.fallback import FALLBACK
 from rag.errors import UnknownFilter
 from rag.types import Answer, Question
 
@@ -87,6 +89,7 @@ def _message(answer: Answer) -> MessageShape:
         answerer=answer.answerer,
         model=answer.model,
         timings_ms=dict(answer.timings_ms),
+        fallback=answer.details.get(FALLBACK),
         created_at=now(),
     )
 
@@ -138,6 +141,7 @@ def index_check(settings: Settings, name: str) -> list[dict[str, Any]]:
     reports = []
     for row in _rows(services, name):
         found = services.index(row).check(services.passages(row))
+        note_report(services, row, found)
         reports.append(
             {
                 "knowledge_base": row.name,

@@ -18,11 +18,13 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import cited_pages, message_reading, messages
+from app.admission import Admitting, Place
 from app.bootstrap import Services
-from app.errors import BadFilter, ServiceError
+from app.error_responses import for_readers
+from app.errors import BadFilter, RuntimeBusy, ServiceError
 from app.events import Draft, EventBus, Subscription
 from app.messages import Assignment
-from app.metrics import Metrics
+from app.metrics import AnswerClock, Metrics
 from app.models import new_id
 from app.scope import Scope
 from app.shapes import ErrorShape, MessageShape
@@ -53,8 +55,10 @@ class _Running:
 
     assignment: Assignment
     draft: Draft
+    place: Place | None
     is_kept: bool
     is_over: bool = False
+    clock: AnswerClock = field(default_factory=AnswerClock)
     kept_text: str = ""
     citation_ids: dict[int, str] = field(default_factory=dict)
 
@@ -101,29 +105,32 @@ class ConversationManager:
         """Keeps a question and starts its answer; gives the answer's events, whoever makes it.
 
         The same `client_message_id` again gives the same answer: at once when it is there, joined when it is in
-        progress, started again when it was stopped. Raises `NotFound` and `BadFilter`.
+        progress, started again when it was stopped. Raises `NotFound`, `BadFilter`, `BadImage` and, when the chat model
+        has no place for a new question, `RuntimeBusy`: then nothing is kept.
         """
         if request.get("filter"):
             await self._in_storage(self._check_filter, scope, conversation_id, request["filter"])
-        receipt = await self._in_storage(
-            partial(
-                messages.receive,
-                self._database,
-                scope,
-                conversation_id,
-                text=text,
-                client_message_id=client_message_id,
-                request=request,
-                lease=self._new_lease(),
-                lease_s=self._settings.lease_s,
+        with Admitting(self._services.admit_new) as admitting:
+            receipt = await self._in_storage(
+                partial(
+                    messages.receive,
+                    self._database,
+                    scope,
+                    conversation_id,
+                    text=text,
+                    client_message_id=client_message_id,
+                    request=request,
+                    lease=self._new_lease(),
+                    lease_s=self._settings.lease_s,
+                    admit=admitting,
+                )
             )
-        )
         if receipt.assignment is None or receipt.question is None:
             return await self.listen(scope, conversation_id, message_id=receipt.answer.id)
         before = receipt.assignment.change - 2
         reader = self.bus.join(scope, conversation_id, message_id=receipt.answer.id, seen=before)
         self.bus.publish(before + 1, receipt.question)
-        self._begin(receipt.assignment)
+        self._begin(receipt.assignment, admitting.place)
         return reader
 
     async def listen(
@@ -131,7 +138,8 @@ class ConversationManager:
     ) -> Subscription:
         """Events of a conversation from change `after` on (None: from now on), or all of one message.
 
-        A reader who comes back to a stopped answer starts it again. Raises `NotFound`.
+        A reader who comes back to a stopped answer starts it again, if the chat model has a place. Raises `NotFound`
+        and, for lack of a place, `RuntimeBusy` to those who asked for this message.
         """
         reader = self.bus.join(scope, conversation_id, message_id=message_id, seen=None)
         try:
@@ -139,28 +147,41 @@ class ConversationManager:
                 message_reading.newest_stopped, self._database, scope, conversation_id
             )
             if stopped is not None:
-                await self._restart(stopped)
+                try:
+                    await self._restart(stopped)
+                except RuntimeBusy:
+                    if message_id is not None:
+                        raise
+                    _LOG.info("Message %s stays stopped: the chat model has no place.", stopped)
             await self.bus.bring_up_to_date(reader, after)
         except BaseException:
             reader.close()
             raise
         return reader
 
-    def run(self, work: Callable[[], None]) -> None:
-        """Runs what makes an answer that is not kept in one of the threads for answers."""
-        self._answering.submit(work)
+    def run(self, work: Callable[[], None], place: Place | None) -> None:
+        """Runs what makes an answer in a thread: of the chat model's, when it is its turn, or of all others'.
 
-    def _begin(self, assignment: Assignment, *, is_kept: bool = False) -> None:
+        They are apart so that a slow model never keeps an answer waiting that needs none.
+        """
+        if place is None:
+            self._answering.submit(work)
+        else:
+            place.start(work)
+
+    def _begin(self, assignment: Assignment, place: Place | None, *, is_kept: bool = False) -> None:
         message = assignment.message
         if superseded := self._running.get(message.id):
-            superseded.is_over = True
-        running = _Running(assignment, self.bus.begin(message), is_kept)
+            self._drop(superseded)
+        running = _Running(assignment, self.bus.begin(message), place, is_kept)
         self._running[message.id] = running
         self.bus.publish(assignment.change, message)
-        self._answering.submit(self._make, running)
+        self.run(partial(self._make, running), place)
 
     def _make(self, running: _Running) -> None:
         """In a thread: makes one answer and saves it."""
+        if running.is_over:
+            return
         ended: tuple[int, MessageShape] | None = None
         try:
             ended = self._answer(running)
@@ -169,7 +190,7 @@ class ConversationManager:
         finally:
             self.bus.post(partial(self._end, running, ended))
         if ended is not None and ended[1].citations:
-            self._add_boxes(ended[1])
+            self._answering.submit(self._add_boxes, ended[1])  # not here: a place at the model is not for that
 
     def _answer(self, running: _Running) -> tuple[int, MessageShape] | None:
         """The saved message and its change number; None when somebody else has taken over."""
@@ -189,16 +210,17 @@ class ConversationManager:
         if ended is None:
             _LOG.warning("Message %s is not ours any more; its answer is dropped.", running.draft.message.id)
         else:
-            self.metrics.count_answer(answer)
+            self.metrics.count_answer(answer, running.clock)
         return ended
 
     def _stream(self, running: _Running) -> Answer | None:
         """Hands the chain's events on; None when nobody wants the answer any more."""
-        chain = self._services.chain(running.assignment.knowledge_base)
+        chain = self._services.chain(running.assignment.knowledge_base, without_runtime=running.place is None)
         with closing(chain.stream(running.assignment.question)) as events:
             for event in events:
                 if running.is_over:
                     return None
+                running.clock.saw(event)
                 if isinstance(event, Finished):
                     return event.answer
                 if isinstance(event, Waiting):
@@ -210,7 +232,7 @@ class ConversationManager:
         raise RuntimeError("the chain ended without an answer")
 
     def _fail(self, assignment: Assignment, error: Exception) -> tuple[int, MessageShape] | None:
-        shape = _as_shape(error)
+        shape = for_readers(error)
         ended = messages.fail(
             self._database,
             assignment,
@@ -248,19 +270,27 @@ class ConversationManager:
 
     def _drop(self, running: _Running) -> None:
         running.is_over = True
+        if running.place is not None:
+            running.place.give_up()
         message_id = running.draft.message.id
         if self._running.get(message_id) is running:
             del self._running[message_id]
             del self.bus.drafts[message_id]
 
     async def _restart(self, message_id: str) -> None:
-        assignment = await self._in_storage(
-            partial(
-                messages.restart, self._database, message_id, lease=self._new_lease(), lease_s=self._settings.lease_s
+        with Admitting(self._services.admit) as admitting:
+            assignment = await self._in_storage(
+                partial(
+                    messages.restart,
+                    self._database,
+                    message_id,
+                    lease=self._new_lease(),
+                    lease_s=self._settings.lease_s,
+                    admit=admitting,
+                )
             )
-        )
         if assignment is not None:
-            self._begin(assignment)
+            self._begin(assignment, admitting.place)
 
     async def _stop_unheard(self) -> None:
         """Stops the answers that nobody has listened to for a while, here or in another process."""
@@ -286,7 +316,10 @@ class ConversationManager:
             self._drop(running)
             self.bus.publish(*stopped)
             if self.bus.has_readers(draft.message.conversation_id):  # came back at this very moment
-                await self._restart(draft.message.id)
+                try:
+                    await self._restart(draft.message.id)
+                except RuntimeBusy:
+                    _LOG.info("Message %s stays stopped: the chat model has no place.", draft.message.id)
 
     async def _renew(self) -> None:
         """Prolongs the leases, and keeps what has been written so far for other processes' readers."""
@@ -311,19 +344,29 @@ class ConversationManager:
         for orphan in await self._in_storage(messages.orphans, self._database, free):
             if orphan.message_id in self._running:
                 continue
-            assignment = await self._in_storage(
-                partial(messages.claim, self._database, orphan, lease=self._new_lease(), lease_s=self._settings.lease_s)
-            )
+            with Admitting(partial(self._services.admit, beyond_limit=True)) as admitting:  # it was let in before
+                assignment = await self._in_storage(
+                    partial(
+                        messages.claim,
+                        self._database,
+                        orphan,
+                        lease=self._new_lease(),
+                        lease_s=self._settings.lease_s,
+                        admit=admitting,
+                    )
+                )
             if assignment is None:
                 continue
             _LOG.warning("Message %s was left unanswered by its process; attempt %d.", *orphan.next_attempt)
             if orphan.attempts >= self._settings.max_attempts:
                 tried = ModelFailed(f"{orphan.attempts} attempts ended before there was an answer.", transient=False)
+                if admitting.place is not None:
+                    admitting.place.give_up()
                 ended = await self._in_storage(self._fail, assignment, tried)
                 if ended is not None:
                     self.bus.publish(*ended)
             else:
-                self._begin(assignment, is_kept=True)
+                self._begin(assignment, admitting.place, is_kept=True)
 
     def _check_filter(self, scope: Scope, conversation_id: str, filter: Mapping[str, Any]) -> None:
         with self._database.read() as session:
@@ -347,16 +390,3 @@ class ConversationManager:
                 await look()
             except SQLAlchemyError:
                 _LOG.exception("The database did not answer; trying again.")
-
-
-def _as_shape(error: Exception) -> ErrorShape:
-    """What people are told. Messages of errors that are not ours may hold internals and stay in the log."""
-    match error:
-        case UnknownFilter():
-            return ErrorShape.of(BadFilter.code, str(error))
-        case RagError():
-            return ErrorShape.of("answer_failed", str(error))
-        case ServiceError():
-            return ErrorShape.of(error.code, error.message, error.details)
-        case _:
-            return ErrorShape.of("internal_error", "Something went wrong while answering; the server's log says what.")

@@ -14,9 +14,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from app.errors import ServiceError, TooLargeRequest
+from app.errors import ServiceError, TooLargeRequest, status_and_code
 from app.shapes import ErrorShape
-from rag.errors import IndexDamaged, ModelFailed, RagError, UnknownFilter
+from rag.errors import ModelBusy, RagError
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,11 +30,6 @@ _CODES = {
     415: "unsupported_type",
 }
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-_RAG_ERRORS: dict[type[RagError], tuple[int, str]] = {
-    UnknownFilter: (400, "bad_filter"),
-    ModelFailed: (503, "answer_failed"),
-    IndexDamaged: (503, "index_damaged"),
-}
 _SHOWN_PROBLEMS = 3
 
 
@@ -52,6 +47,8 @@ def error_response(scope: Mapping[str, Any], error: Exception) -> Response:
     """`error` as the response to the request of this ASGI scope."""
     status, shape = describe(error, f"{scope['method']} {scope['path']}")
     headers = dict(getattr(error, "headers", None) or {})
+    if isinstance(error, ModelBusy):
+        headers["Retry-After"] = str(error.retry_after_s)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = shape.model_dump()
@@ -67,7 +64,7 @@ def describe(error: Exception, request_line: str) -> tuple[int, ErrorShape]:
         case ServiceError():
             return error.status, ErrorShape.of(error.code, error.message, error.details)
         case RagError():
-            status, code = _RAG_ERRORS.get(type(error), (500, "internal_error"))
+            status, code = status_and_code(error)
             return status, ErrorShape.of(code, str(error))
         case RequestValidationError():
             return 422, _invalid(error)
@@ -77,6 +74,17 @@ def describe(error: Exception, request_line: str) -> tuple[int, ErrorShape]:
         case _:
             _LOG.error("Unhandled error in %s", request_line, exc_info=error)
             return 500, ErrorShape.of("internal_error", "Something went wrong in the server; its log says what.")
+
+
+def for_readers(error: Exception) -> ErrorShape:
+    """What those who wait for an answer are told. Messages of errors that are not ours may hold internals."""
+    match error:
+        case RagError():
+            return ErrorShape.of(status_and_code(error)[1], str(error))
+        case ServiceError():
+            return ErrorShape.of(error.code, error.message, error.details)
+        case _:
+            return ErrorShape.of("internal_error", "Something went wrong while answering; the server's log says what.")
 
 
 class BodyTooLarge(HTTPException, TooLargeRequest):

@@ -17,8 +17,9 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.bootstrap import KnowledgeBaseSettings, Services, ServicesOf
+from app.bootstrap import Services, ServicesOf
 from app.errors import BadFilter, BadRequest, Conflict
+from app.knowledge_base_settings import KnowledgeBaseSettings
 from app.models import Document, KnowledgeBase
 from app.scope import CallerScope, Scope
 from app.shapes import HitShape, KnowledgeBaseShape
@@ -73,7 +74,7 @@ class KnowledgeBaseList(BaseModel):
 
 def create_knowledge_base(services: Services, scope: Scope, new: NewKnowledgeBase) -> KnowledgeBaseShape:
     """Raises `Conflict` when the name is taken, `BadRequest` for names that could not be written in an address."""
-    name = _checked_name(new.name)
+    name = checked_name(new.name)
     row = KnowledgeBase(
         workspace_id=scope.workspace_id,
         name=name,
@@ -111,7 +112,7 @@ def change_knowledge_base(
         with services.database.write() as session:
             row = scope.knowledge_base(session, id_or_name)
             if change.name is not None:
-                row.name = _checked_name(change.name)
+                row.name = checked_name(change.name)
             if change.language is not None:
                 row.language = change.language
             if change.settings is not None:
@@ -176,7 +177,8 @@ def _with_counts(session: Session, rows: Sequence[KnowledgeBase]) -> list[Knowle
     return shapes
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """`name`, unless it could not be written in an address or be told from an id: then raises `BadRequest`."""
     if _NOT_IN_NAMES.search(name):
         raise BadRequest("A knowledge base's name cannot hold slashes or control characters.", {"name": name})
     if _LIKE_AN_ID.fullmatch(name):

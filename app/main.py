@@ -12,17 +12,21 @@ from typing import Any, Literal
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware import Middleware
 
-from app import chat_api, documents, error_responses, knowledge_bases, openai_api, page_api
+from app import bundle_api, chat_api, documents, error_responses, knowledge_bases, openai_api, page_api
 from app.auth import Gate
 from app.bootstrap import Services, ServicesOf
 from app.conversations import ConversationManager
 from app.metrics import Metrics, MetricsMiddleware
+from app.runtime_health import RuntimeHealth
+from app.settings import AnswererName
 from app.shapes import ErrorShape
+from app.upkeep import IndexCheck, last_checks
 from app.warm_up import WarmUp
+from model_runtime.smollm2 import DEMONSTRATION_MODELS
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,11 +44,20 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         404: "There is no such thing.",
         413: "The request is too large.",
         422: "A field is missing or not valid.",
+        429: "The chat model has no place; Retry-After says when to ask again.",
         503: "A part that is needed is not available.",
     }.items()
 }
 
 router = APIRouter(tags=["operation"])
+
+
+class Answers(BaseModel):
+    """What answers where a knowledge base does not choose otherwise. `model` is empty where no chat model is set."""
+
+    answerer: AnswererName
+    model: str
+    demonstration: bool = Field(description="The chat model is a small one to try things with: it says wrong things.")
 
 
 class Addresses(BaseModel):
@@ -55,6 +68,7 @@ class Addresses(BaseModel):
     ready: str
     metrics: str
     user_interface: str
+    answers: Answers
 
 
 class Health(BaseModel):
@@ -62,18 +76,23 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """`problems` name what is not there (yet); `warnings` concern single knowledge bases."""
+    """`problems` name what is not there (yet); `warnings` concern single knowledge bases, or what can be replaced.
+
+    `index_checks` are the last outcomes of `answerdesk index check`, or of an idle worker's, by knowledge base.
+    """
 
     status: Literal["ready", "not_ready"]
     problems: dict[str, str]
     warnings: dict[str, str]
+    index_checks: dict[str, IndexCheck]
 
 
 def create_app(services: Services) -> FastAPI:
     """The HTTP service on these services, which it closes when it stops."""
-    metrics = Metrics(services.database)
+    metrics = Metrics(services)
     manager = ConversationManager(services, metrics)
     warm_up = WarmUp(services)
+    runtime_health = RuntimeHealth(services.settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -99,10 +118,12 @@ def create_app(services: Services) -> FastAPI:
     app.state.conversations = manager
     app.state.metrics = metrics
     app.state.warm_up = warm_up
+    app.state.runtime_health = runtime_health
     error_responses.install(app)
     for routes in (
         router,
         knowledge_bases.router,
+        bundle_api.router,
         documents.router,
         chat_api.router,
         page_api.router,
@@ -114,8 +135,8 @@ def create_app(services: Services) -> FastAPI:
 
 @router.get("/")
 def get_addresses(services: ServicesOf) -> Addresses:
-    """Where everything is."""
-    ui = services.settings.ui
+    """Where everything is, and what answers."""
+    ui, answers = services.settings.ui, services.settings.answers
     return Addresses(
         name="Answerdesk",
         documentation="/docs",
@@ -124,6 +145,11 @@ def get_addresses(services: ServicesOf) -> Addresses:
         ready="/ready",
         metrics="/metrics",
         user_interface=f"http://{ui.host}:{ui.port}",
+        answers=Answers(
+            answerer=answers.answerer,
+            model=answers.chat_model,
+            demonstration=answers.chat_model in DEMONSTRATION_MODELS,
+        ),
     )
 
 
@@ -135,17 +161,26 @@ async def get_health() -> Health:
 
 @router.get("/ready", responses={503: {"model": Readiness, "description": "Not ready; says why."}})
 def get_readiness(request: Request, response: Response, services: ServicesOf) -> Readiness:
-    """Whether questions can be answered: database, embedder, indexes."""
+    """Whether questions can be answered: database, embedder, indexes, chat model."""
     warm_up: WarmUp = request.app.state.warm_up
-    problems = dict(warm_up.problems)
+    runtime_health: RuntimeHealth = request.app.state.runtime_health
+    problems, warnings = dict(warm_up.problems), dict(warm_up.warnings)
+    if silent := runtime_health.problem():
+        (problems if runtime_health.is_needed else warnings)["chat_model"] = silent
+    checks: dict[str, IndexCheck] = {}
     try:
         services.database.is_reachable()
+        checks = last_checks(services)
     except SQLAlchemyError:
         _LOG.exception("The database is not reachable.")
         problems["database"] = "The database is not reachable; the server's log says why."
+    for name, check in checks.items():
+        if not check.is_sound:
+            warnings.setdefault(name, check.for_people())
     if problems:
         response.status_code = 503
-    return Readiness(status="not_ready" if problems else "ready", problems=problems, warnings=dict(warm_up.warnings))
+    status = "not_ready" if problems else "ready"
+    return Readiness(status=status, problems=problems, warnings=warnings, index_checks=checks)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.db import Database
-from app.models import Citation, Conversation, Message, now
+from app.models import Citation, Conversation, Feedback, Message, now
 from app.scope import Scope
 from app.shapes import ConversationWithMessages, MessageShape
 
@@ -99,7 +99,10 @@ def shape_of(session: Session, row: Message) -> MessageShape:
 
 def shapes_of(session: Session, rows: Sequence[Message]) -> list[MessageShape]:
     of_message: dict[str, list[Citation]] = {row.id: [] for row in rows}
+    ratings: dict[str, str] = {}
     if rows:
         for citation in session.scalars(select(Citation).where(Citation.message_id.in_(of_message))):
             of_message[citation.message_id].append(citation)
-    return [MessageShape.of(row, of_message[row.id]) for row in rows]
+        for feedback in session.scalars(select(Feedback).where(Feedback.message_id.in_(of_message))):
+            ratings[feedback.message_id] = feedback.rating
+    return [MessageShape.of(row, of_message[row.id], ratings.get(row.id)) for row in rows]

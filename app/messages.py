@@ -12,7 +12,7 @@ no models; every function is one short transaction.
 An `answering` message whose lease has run out belongs to a process that died; `claim` takes it over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -26,6 +26,7 @@ from app.message_reading import shape_of
 from app.models import Base, Citation, Conversation, Feedback, KnowledgeBase, Message, new_id, now
 from app.scope import Scope
 from app.shapes import (
+    CACHED,
     CitationShape,
     ErrorBody,
     FeedbackShape,
@@ -33,9 +34,11 @@ from app.shapes import (
     spans_to_row,
 )
 from rag import types as rag
+from rag.answerers.fallback import FALLBACK
+from rag.answerers.generative_history import HANDED_OVER, first_handed_over
 
-HISTORY = 12
-"""So many earlier messages are handed to the chain."""
+Admit = Callable[[KnowledgeBase, rag.Question], None]
+"""Asked before a question is written or an answer begun; raises when it may not be now."""
 
 RESTARTS = 5
 """So often an answer is started again for readers who left and came back."""
@@ -78,7 +81,7 @@ _HISTORY = (
         _messages.c.ordinal < bindparam("before"),
     )
     .order_by(_messages.c.ordinal.desc())
-    .limit(HISTORY)
+    .limit(2 * HANDED_OVER)
 )
 _CITED = (
     select(_citations.c.message_id, _citations.c.passage_id)
@@ -134,8 +137,12 @@ def receive(
     request: Mapping[str, Any],
     lease: str,
     lease_s: float,
+    admit: Admit,
 ) -> Receipt:
-    """Writes the question and its empty answer, leased, in one commit; finds them when they are there already."""
+    """Writes the question and its empty answer, leased, in one commit; finds them when they are there already.
+
+    What `admit` raises about a new question is raised, and nothing is written.
+    """
     with database.write() as session:
         locked = scope.conversation_query().where(Conversation.id == conversation_id).with_for_update()
         conversation = session.scalars(locked).first() or scope.conversation(session, conversation_id)  # or NotFound
@@ -144,6 +151,9 @@ def receive(
         if known is not None:
             return Receipt(answer=shape_of(session, session.get_one(Message, known.id)))
         ordinal, history = _history(session, conversation_id)
+        knowledge_base = session.get_one(KnowledgeBase, conversation.knowledge_base_id)
+        asked = _asked(text, history, request)
+        admit(knowledge_base, asked)
         change, asked_at = conversation.change, now()
         shared = {**same, "created_at": asked_at, "timings_ms": {}, "details": {}}
         question = {
@@ -181,8 +191,8 @@ def receive(
             lease=lease,
             message=_new_shape(answer),
             change=change + 2,
-            knowledge_base=session.get_one(KnowledgeBase, conversation.knowledge_base_id),
-            question=rag.Question(text=text, history=history, filter=request.get("filter") or {}),
+            knowledge_base=knowledge_base,
+            question=asked,
         )
         return Receipt(answer=assignment.message, question=_new_shape(question), assignment=assignment)
 
@@ -230,16 +240,19 @@ def stop(
     return _end(database, assignment, rows, ended, unless_read=True)
 
 
-def restart(database: Database, message_id: str, *, lease: str, lease_s: float) -> Assignment | None:
-    """Takes up a stopped answer under the same id; None when it is not stopped (any more) or was too often."""
+def restart(database: Database, message_id: str, *, lease: str, lease_s: float, admit: Admit) -> Assignment | None:
+    """Takes up a stopped answer under the same id; None when it is not stopped (any more) or was too often.
+
+    What `admit` raises is raised, and the answer stays stopped.
+    """
     with database.write() as session:
         message = _lock_with_message(session, message_id)
         if message is None or message.status != "stopped" or message.details.get("stops", 0) > RESTARTS:
             return None
-        return _take_up(session, message, lease, lease_s)
+        return _take_up(session, message, lease, lease_s, admit)
 
 
-def claim(database: Database, orphan: Orphan, *, lease: str, lease_s: float) -> Assignment | None:
+def claim(database: Database, orphan: Orphan, *, lease: str, lease_s: float, admit: Admit) -> Assignment | None:
     """Takes over the answer of a process that died; None when somebody was faster."""
     with database.write() as session:
         message = _lock_with_message(session, orphan.message_id)
@@ -247,7 +260,7 @@ def claim(database: Database, orphan: Orphan, *, lease: str, lease_s: float) -> 
             return None
         if message.lease_until is not None and message.lease_until > now():
             return None
-        return _take_up(session, message, lease, lease_s)
+        return _take_up(session, message, lease, lease_s, admit)
 
 
 def orphans(database: Database, limit: int) -> list[Orphan]:
@@ -392,15 +405,20 @@ def _ended_shape(assignment: Assignment, citations: Sequence[Citation], ended: M
     known = {name: value for name, value in ended.items() if name in MessageShape.model_fields}
     if "kind" in known:
         known["kind"] = rag.AnswerKind(known["kind"])
+    details = ended.get("details", {})
+    known["fallback"], known["cached"] = details.get(FALLBACK), details.get(CACHED, False)
     known["citations"] = [CitationShape.of(each) for each in citations]
     return assignment.message.model_copy(update=known)
 
 
-def _take_up(session: Session, message: Message, lease: str, lease_s: float) -> Assignment:
+def _take_up(session: Session, message: Message, lease: str, lease_s: float, admit: Admit) -> Assignment:
     """Gives the message, begun anew, to `lease`."""
     conversation = session.get_one(Conversation, message.conversation_id)
     question = session.get_one(Message, message.reply_to)
     _, history = _history(session, message.conversation_id, before=question.ordinal)
+    knowledge_base = session.get_one(KnowledgeBase, conversation.knowledge_base_id)
+    asked = _asked(question.text, history, question.request)
+    admit(knowledge_base, asked)
     session.execute(delete(Citation).where(Citation.message_id == message.id))
     conversation.change += 1
     message.status, message.text, message.change = "answering", "", conversation.change
@@ -411,22 +429,29 @@ def _take_up(session: Session, message: Message, lease: str, lease_s: float) -> 
         lease=lease,
         message=MessageShape.of(message),
         change=message.change,
-        knowledge_base=session.get_one(KnowledgeBase, conversation.knowledge_base_id),
-        question=rag.Question(question.text, history, question.request.get("filter") or {}),
+        knowledge_base=knowledge_base,
+        question=asked,
         details=message.details,
     )
+
+
+def _asked(text: str, history: tuple[rag.Turn, ...], request: Mapping[str, Any]) -> rag.Question:
+    return rag.Question(text, history, request.get("filter") or {}, tuple(request.get("images") or ()))
 
 
 def _history(session: Session, conversation_id: str, before: int | None = None) -> tuple[int, tuple[rag.Turn, ...]]:
     """The next free ordinal, and the turns before that ordinal (or `before`), oldest first."""
     of_conversation = {"of": conversation_id, "before": _NO_LIMIT if before is None else before}
     rows = session.execute(_HISTORY, of_conversation).all()
+    first = first_handed_over(rows[0].ordinal + 1) if rows else 0
     answers = [row.id for row in rows if row.role == "assistant"]
     cited: dict[str, list[str]] = {}
     if answers:
         for message_id, passage_id in session.execute(_CITED, {"of": answers}):
             cited.setdefault(message_id, []).append(passage_id)
     turns = [
-        rag.Turn(row.role, row.text, tuple(dict.fromkeys(cited.get(row.id, ())))) for row in reversed(rows) if row.text
+        rag.Turn(row.role, row.text, tuple(dict.fromkeys(cited.get(row.id, ()))))
+        for row in reversed(rows)
+        if row.text and row.ordinal >= first
     ]
     return (rows[0].ordinal + 1 if rows else 0), tuple(turns)

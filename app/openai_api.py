@@ -19,15 +19,20 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from app.admission import Place
 from app.bootstrap import Services, ServicesOf
 from app.chat_api import CLIENT_LEFT, ManagerOf, Text
-from app.error_responses import describe
+from app.error_responses import describe, for_readers
 from app.errors import BadRequest, Unavailable
 from app.event_stream import EventStream, watching
-from app.messages import HISTORY, citation_row
+from app.images import checked_images
+from app.messages import citation_row
+from app.metrics import AnswerClock, Metrics
 from app.models import KnowledgeBase, new_id
 from app.scope import CallerScope
-from app.shapes import CitationShape
+from app.shapes import CACHED, CitationShape
+from rag.answerers.fallback import FALLBACK
+from rag.answerers.generative_history import first_handed_over
 from rag.types import Answer, AnswerEvent, Finished, Question, Token, Turn
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
@@ -41,15 +46,29 @@ class TextPart(BaseModel):
     text: str
 
 
+class ImageAddress(BaseModel):
+    url: str = Field(description="A data URL; addresses on the web are refused.")
+
+
+class ImagePart(BaseModel):
+    type: Literal["image_url"]
+    image_url: ImageAddress
+
+
 class ChatMessage(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
+    content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]] | None = None
 
     @property
     def text(self) -> str:
         if isinstance(self.content, list):
-            return "\n".join(part.text for part in self.content)
+            return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
         return self.content or ""
+
+    @property
+    def images(self) -> list[str]:
+        parts = self.content if isinstance(self.content, list) else []
+        return [part.image_url.url for part in parts if isinstance(part, ImagePart)]
 
 
 class StreamOptions(BaseModel):
@@ -101,10 +120,11 @@ async def post_chat_completion(
         with services.database.read() as session:
             return scope.knowledge_base(session, asked.model)
 
-    question = _question(asked.messages)
+    question = await run_in_threadpool(_question, asked.messages)
     knowledge_base = await run_in_threadpool(find)
-    answering = _Answering(services, knowledge_base, question)
-    manager.run(answering.work)
+    place = await run_in_threadpool(services.admit_new, knowledge_base, question)
+    answering = _Answering(services, manager.metrics, knowledge_base, question, place)
+    manager.run(answering.work, place)
     chat = _Completion(services, asked, question)
     if asked.stream:
         return EventStream(_Chunks(answering, chat, request))
@@ -117,17 +137,29 @@ async def post_chat_completion(
         if await request.is_disconnected():
             return Response(status_code=CLIENT_LEFT)
         raise Unavailable("The server is stopping; ask again.")
-    manager.metrics.count_answer(answer)
     return Response(json.dumps(await run_in_threadpool(chat.whole, answer)), media_type="application/json")
 
 
 class _Answering:
-    """A chain at work in a thread, its events for one reader on the event loop; closing it aborts the chain."""
+    """A chain at work in a thread, its events for one reader on the event loop; closing it aborts the chain.
 
-    def __init__(self, services: Services, knowledge_base: KnowledgeBase, question: Question) -> None:
+    Until its turn at the chat model has come it is in no thread; then closing it frees its place.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        metrics: Metrics,
+        knowledge_base: KnowledgeBase,
+        question: Question,
+        place: Place | None,
+    ) -> None:
         self._services = services
+        self._metrics = metrics
         self._knowledge_base = knowledge_base
         self._question = question
+        self._place = place
+        self._clock = AnswerClock()
         self._events: asyncio.Queue[AnswerEvent | Exception | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._is_over = False
@@ -137,13 +169,17 @@ class _Answering:
         try:
             if self._is_over:
                 return
-            chain = self._services.chain(self._knowledge_base)
+            chain = self._services.chain(self._knowledge_base, without_runtime=self._place is None)
             with closing(chain.stream(self._question)) as events:
                 for event in events:
                     if self._is_over:
                         return
+                    self._clock.saw(event)
                     self._post(event)
+                    if isinstance(event, Finished):
+                        self._metrics.count_answer(event.answer, self._clock)
         except Exception as error:  # noqa: BLE001  handed on, raised where the reader is
+            self._metrics.count_failure(for_readers(error).error.code)
             self._post(error)
         finally:
             self._post(None)
@@ -166,6 +202,8 @@ class _Answering:
     def close(self) -> None:
         if not self._is_over:
             self._is_over = True
+            if self._place is not None:
+                self._place.give_up()
             self._events.put_nowait(None)
 
     def __enter__(self) -> "_Answering":
@@ -194,6 +232,7 @@ class _Completion:
             "usage": self._usage(answer.text),
             "answerer": answer.answerer,
             "kind": answer.kind.value,
+            **_how_made(answer),
         }
 
     def chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
@@ -204,7 +243,7 @@ class _Completion:
         """What is missing of the text, the citations, and the usage when it was asked for."""
         if answer.text.startswith(sent) and answer.text != sent:
             yield self.chunk({"content": answer.text[len(sent) :]})
-        yield self.chunk({"citations": _citations(answer)}, "stop")
+        yield self.chunk({"citations": _citations(answer), **_how_made(answer)}, "stop")
         if self._wants_usage:
             yield self._encoded([], self._usage(answer.text))
         yield _DONE
@@ -270,7 +309,10 @@ class _Chunks:
 
 
 def _question(messages: Sequence[ChatMessage]) -> Question:
-    """The last message with the turns before it. Raises `BadRequest` when nobody asks anything."""
+    """The last message, pictures included, with the texts of the turns before it.
+
+    Raises `BadRequest` when nobody asks anything, and `BadImage`.
+    """
     *before, last = messages
     if last.role != "user":
         raise BadRequest("The last message must be the user's question.", {"role": last.role})
@@ -279,7 +321,12 @@ def _question(messages: Sequence[ChatMessage]) -> Question:
     except ValidationError as error:
         raise RequestValidationError([{**each, "loc": ("body", "messages")} for each in error.errors()]) from error
     turns = [Turn(_ROLES[each.role], each.text) for each in before if each.role in _ROLES and each.text]
-    return Question(text, tuple(turns[-HISTORY:]))
+    return Question(text, tuple(turns[first_handed_over(len(turns)) :]), images=checked_images(last.images))
+
+
+def _how_made(answer: Answer) -> dict[str, Any]:
+    """What an answer is marked with beyond OpenAI's shapes, under the names that messages have."""
+    return {"fallback": answer.details.get(FALLBACK), "cached": answer.details.get(CACHED, False)}
 
 
 def _citations(answer: Answer) -> list[dict[str, Any]]:

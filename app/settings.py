@@ -6,7 +6,7 @@ Owns names, defaults and bounds. What belongs to one knowledge base is not here 
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -74,6 +74,15 @@ class IngestionSettings(Section):
     batch_windows: int = Field(512, ge=1, le=65536, description="Windows embedded between two progress reports.")
     window_words: int = Field(40, ge=8, le=200, description="Length of an embedded window, in words.")
     window_characters: int = Field(80, ge=16, le=400, description="Length of a Chinese window, in characters.")
+    parser_memory_mb: int = Field(
+        2048, ge=256, le=1_048_576, description="Memory that reading one file may take, in MiB; more fails the page."
+    )
+    page_timeout_s: float = Field(
+        60.0, ge=1, le=3600, description="Longest time for one page, or a file without pages; then it is passed over."
+    )
+    parser_timeout_s: float = Field(
+        3600.0, ge=1, le=604_800, description="Longest time for reading one file, waiting for embedding not counted."
+    )
 
 
 class RetrievalSettings(Section):
@@ -86,22 +95,69 @@ class AnswererName(StrEnum):
     GENERATIVE = "generative"
 
 
+class WhenUnavailable(StrEnum):
+    ERROR = "error"
+    EXTRACTIVE = "extractive"
+
+
 class AnswersSettings(Section):
     answerer: AnswererName = Field(
         AnswererName.EXTRACTIVE, description="extractive (verbatim sentences) or generative (a chat model)."
     )
     chat_model: str = Field("", description="Model name at the chat endpoint; needed when generative.")
-    chat_provider: str = Field("openai", description="LangChain provider of the chat model.")
+    chat_provider: str = Field(
+        "openai",
+        description="openai (any OpenAI-compatible endpoint), or a provider of LangChain's init_chat_model.",
+    )
     chat_base_url: str = Field("", description="OpenAI-compatible address of the chat endpoint, ending in /v1.")
     chat_api_key: SecretStr = Field(SecretStr("none"), description="Key for the chat endpoint.")
+    chat_reads_images: bool = Field(
+        False, description="Whether the chat model looks at pictures (is multimodal); then those in questions go to it."
+    )
     temperature: float = Field(0.3, ge=0, le=2, description="Sampling temperature of answers.")
     max_tokens: int = Field(700, ge=16, le=8192, description="Longest generated answer, in tokens.")
-    timeout_s: float = Field(60.0, gt=0, description="Longest wait for the chat endpoint, in seconds.")
+    frequency_penalty: float | None = Field(
+        None, ge=-2, le=2, description="OpenAI's penalty for repeated tokens; sent only if set."
+    )
+    repetition_penalty: float | None = Field(
+        None, gt=0, le=2, description="vLLM's penalty for repeated tokens, above 1; sent only if set."
+    )
+    connect_timeout_s: float = Field(
+        5.0, gt=0, le=600, description="Longest wait for a connection to the chat endpoint, in seconds."
+    )
+    first_token_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Longest wait for a generated answer's first token, retries included, in seconds.",
+    )
+    between_tokens_timeout_s: float = Field(
+        15.0, gt=0, le=3600, description="Longest silence within a generated answer, in seconds."
+    )
+    timeout_s: float = Field(120.0, gt=0, le=3600, description="Longest time for a generated answer, in seconds.")
+    retries: int = Field(
+        2, ge=0, le=10, description="Requests sent to the chat endpoint again while nothing of the answer has come."
+    )
     stop_after_reader_left_s: float = Field(
         1.5, ge=0.1, le=60, description="An answer nobody listens to is stopped after this long, in seconds."
     )
 
-    parallel: int = Field(32, ge=1, le=1024, description="Answers made at the same time by one process.")
+    parallel: int = Field(
+        32, ge=1, le=1024, description="Answers without a chat model made at the same time by one process."
+    )
+    max_running: int = Field(
+        16, ge=1, le=1024, description="Questions that one process has at the chat model at the same time."
+    )
+    max_waiting: int = Field(
+        32, ge=0, le=10_000, description="Questions of one process that may wait for the chat model; more get a 429."
+    )
+    when_unavailable: WhenUnavailable = Field(
+        WhenUnavailable.ERROR,
+        description="What a question gets when the chat model is busy or down: error, or extractive (a marked quote).",
+    )
+    try_again_after_s: float = Field(
+        3.0, gt=0, le=300, description="How long a chat model that could not be reached is left alone, in seconds."
+    )
     lease_s: float = Field(
         10.0, ge=0.5, le=600, description="An answer whose process is silent this long is made by another, in seconds."
     )
@@ -114,10 +170,38 @@ class AnswersSettings(Section):
         return self
 
 
+class CachesSettings(Section):
+    answers_mb: int = Field(64, ge=0, le=65_536, description="Memory of one process for answers, in MiB; 0 is off.")
+    question_vectors_mb: int = Field(
+        16, ge=0, le=65_536, description="Memory of one process for vectors of questions, in MiB; 0 is off."
+    )
+
+
 class WorkerSettings(Section):
     lease_s: float = Field(30.0, ge=2, le=3600, description="A job whose worker is silent this long is taken over.")
     poll_s: float = Field(0.5, ge=0.05, le=60, description="How often an idle worker looks for jobs, in seconds.")
     max_attempts: int = Field(3, ge=1, le=20, description="Attempts at a job before it fails for good.")
+    check_indexes_s: float = Field(
+        3600.0, ge=60, le=604_800, description="How often an idle worker checks an index that has changed, in seconds."
+    )
+
+
+class FetchSettings(Section):
+    """How `answerdesk sync` fetches web pages."""
+
+    allow_private: bool = Field(
+        False, description="Allows pages of the intranet: private and loopback addresses. Never link-local ones."
+    )
+    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = Field(
+        (80, 443), description="Ports that pages may be fetched from, as JSON."
+    )
+    max_mb: int = Field(50, ge=1, le=10_000, description="Largest page or file, unpacked, in MiB.")
+    idle_s: float = Field(15.0, ge=0.1, le=600, description="Longest silence of a server, in seconds.")
+    timeout_s: float = Field(120.0, ge=0.1, le=3600, description="Longest time for one page, redirects included.")
+    parallel: int = Field(4, ge=1, le=64, description="Pages fetched at the same time.")
+    user_agent: str = Field(
+        "Answerdesk", min_length=1, max_length=200, pattern=r"^[ -~]+$", description="What servers are told we are."
+    )
 
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -148,7 +232,9 @@ class Settings(BaseSettings):
     ingestion: IngestionSettings = IngestionSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     answers: AnswersSettings = AnswersSettings()
+    caches: CachesSettings = CachesSettings()
     worker: WorkerSettings = WorkerSettings()
+    fetch: FetchSettings = FetchSettings()
     runtime: RuntimeSettings = RuntimeSettings()
 
     @model_validator(mode="after")

@@ -12,9 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app import models
 from rag import types as rag
+from rag.answerers.fallback import FALLBACK, FallbackReason
+
+CACHED = "cached"
+"""The name under which an answer's details tell that it had been made before."""
 
 Role = Literal["customer", "assistant", "agent", "system"]
 MessageStatus = Literal["received", "answering", "answered", "stopped", "failed"]
+Rating = Literal["up", "down"]
 DocumentStatus = Literal[
     "queued", "parsing", "embedding", "indexing", "ready", "ready_with_warnings", "failed", "cancelled"
 ]
@@ -292,10 +297,17 @@ class MessageShape(Shape):
     model: str | None
     timings_ms: dict[str, float]
     error: ErrorBody | None = Field(None, description="Why a failed message failed.")
+    fallback: FallbackReason | None = Field(
+        None, description="Why the manuals are quoted though a chat model should have answered."
+    )
+    cached: bool = Field(False, description="Whether the answer had been made before.")
+    rating: Rating | None = Field(None, description="What its reader thought of it; null until they said so.")
     created_at: datetime
 
     @classmethod
-    def of(cls, row: models.Message, citations: Iterable[models.Citation] = ()) -> "MessageShape":
+    def of(
+        cls, row: models.Message, citations: Iterable[models.Citation] = (), rating: str | None = None
+    ) -> "MessageShape":
         return cls(
             id=row.id,
             client_message_id=row.client_message_id,
@@ -310,6 +322,9 @@ class MessageShape(Shape):
             model=row.model,
             timings_ms=_floats(row.timings_ms),
             error=row.details.get("error"),
+            fallback=row.details.get(FALLBACK),
+            cached=row.details.get(CACHED, False),
+            rating=rating,
             created_at=row.created_at,
         )
 
@@ -334,7 +349,7 @@ class ConversationWithMessages(ConversationShape):
 class FeedbackShape(Shape):
     id: str
     message_id: str
-    rating: Literal["up", "down"]
+    rating: Rating
     comment: str
     created_at: datetime
 

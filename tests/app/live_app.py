@@ -123,7 +123,7 @@ class ScriptedServices(Services):
         super().__init__(settings, HashingEmbedder)
         self.script = script
 
-    def chain(self, knowledge_base: object) -> Any:
+    def chain(self, knowledge_base: object, *, without_runtime: bool = False) -> Any:
         return self.script
 
 

@@ -40,6 +40,7 @@ def test_feedback_can_be_repeated_and_changed(client: TestClient) -> None:
     assert (up.json()["rating"], up.json()["comment"]) == ("up", "")
     down = client.post(address, json={"rating": "down", "comment": "It beeps."}).json()
     assert down == {**up.json(), "rating": "down", "comment": "It beeps."}
-    question = client.get(conversation).json()["messages"][0]
+    question, answered = client.get(conversation).json()["messages"]
+    assert (question["rating"], answered["rating"]) == (None, "down")
     assert client.post(f"/api/messages/{question['id']}/feedback", json={"rating": "up"}).status_code == 400
     assert client.post(address, json={"rating": "sideways"}).status_code == 422

@@ -63,6 +63,9 @@ def test_answer_has_the_documented_shape_and_can_be_read_again(tmp_path: Path, d
             "model": None,
             "timings_ms": {"retrieval": 1.0, "total": 2.0},
             "error": None,
+            "fallback": None,
+            "cached": False,
+            "rating": None,
             "created_at": answer["created_at"],
         }
         assert client.get(f"/api/citations/{citation['id']}").json() == citation
@@ -82,7 +85,7 @@ def test_chain_gets_the_turns_before_with_what_they_cited(tmp_path: Path, databa
             assert client.post(f"{conversation}/messages", json={"text": f"Question {number}"}).status_code == 200
     history = script.asked[-1].history
     assert [turn.text for turn in history[-2:]] == ["Question 6", "Hold the button for five seconds. [1]"]
-    assert [turn.role for turn in history] == ["customer", "assistant"] * 6
+    assert [turn.role for turn in history] == ["customer", "assistant"] * 7
     assert history[-1].cited == (CITATION.passage_id,)
     assert script.asked[0].history == ()
 

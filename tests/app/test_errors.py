@@ -95,7 +95,7 @@ def test_bad_filters_and_images_are_refused_before_anything_is_kept(client: Test
     bad = client.post(f"{conversation}/messages", json={"text": "x", "filter": {"document_id": {"no": "such"}}})
     assert error_of(bad, 400)["code"] == "bad_filter"
     pictured = client.post(f"{conversation}/messages", json={"text": "x", "images": ["data:image/png;base64,"]})
-    assert error_of(pictured, 400)["code"] == "bad_request"
+    assert error_of(pictured, 400)["code"] == "bad_image"
     assert client.get(conversation).json()["messages"] == []
 
 

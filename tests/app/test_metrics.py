@@ -42,7 +42,7 @@ def test_ready_says_what_is_missing(tmp_path: Path) -> None:
     services = ScriptedServices(settings_in(tmp_path), Script())
     with TestClient(create_app(services), base_url="http://localhost") as client:
         wait_until(lambda: client.get("/ready").status_code == 200)
-        assert client.get("/ready").json() == {"status": "ready", "problems": {}, "warnings": {}}
+        assert client.get("/ready").json() == {"status": "ready", "problems": {}, "warnings": {}, "index_checks": {}}
 
     class Broken(ScriptedServices):
         @property

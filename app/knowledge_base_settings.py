@@ -1,0 +1,73 @@
+"""What a knowledge base may set for itself, and what then holds for it.
+
+Owns the names and bounds of these settings, and the rule that what is not set follows the installation. Knows neither
+tables nor routes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.settings import AnswererName, Settings, WhenUnavailable
+
+_T = TypeVar("_T")
+
+
+class KnowledgeBaseSettings(BaseModel):
+    """What a knowledge base may set for itself; what is missing or null follows the installation's settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dense_weight: float | None = Field(None, ge=0, le=1, description="Share of the vectors in the mix with BM25.")
+    answer_passages: int | None = Field(None, ge=1, le=20, description="Passages an answer is made from.")
+    answerer: AnswererName | None = Field(None, description="extractive or generative.")
+    refuse_below: float | None = Field(
+        None, ge=0, le=1, description="Probability of a right answer below which the manuals do not say it."
+    )
+    doubt_below: float | None = Field(
+        None, ge=0, le=1, description="Probability of a right answer below which an answer is called uncertain."
+    )
+    temperature: float | None = Field(None, ge=0, le=2, description="Sampling temperature of generative answers.")
+    max_tokens: int | None = Field(None, ge=16, le=8192, description="Longest generative answer, in tokens.")
+    when_unavailable: WhenUnavailable | None = Field(
+        None, description="When the chat model is busy or down: error, or extractive (an answer marked as such)."
+    )
+    answer_cache: bool | None = Field(None, description="false: every answer is made anew.")
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveSettings:
+    """What holds for one knowledge base. Of the probabilities, None means the answerer's own."""
+
+    dense_weight: float
+    answer_passages: int
+    answerer: AnswererName
+    refuse_below: float | None
+    doubt_below: float | None
+    temperature: float
+    max_tokens: int
+    when_unavailable: WhenUnavailable
+    answer_cache: bool
+
+
+def effective_settings(own: Mapping[str, Any], settings: Settings) -> EffectiveSettings:
+    """`own` is what the knowledge base's row keeps."""
+    here = KnowledgeBaseSettings.model_validate(own)
+    retrieval, answers, keeps_answers = settings.retrieval, settings.answers, settings.caches.answers_mb > 0
+    return EffectiveSettings(
+        dense_weight=_first(here.dense_weight, retrieval.dense_weight),
+        answer_passages=_first(here.answer_passages, retrieval.answer_passages),
+        answerer=_first(here.answerer, answers.answerer),
+        refuse_below=here.refuse_below,
+        doubt_below=here.doubt_below,
+        temperature=_first(here.temperature, answers.temperature),
+        max_tokens=_first(here.max_tokens, answers.max_tokens),
+        when_unavailable=_first(here.when_unavailable, answers.when_unavailable),
+        answer_cache=keeps_answers and here.answer_cache is not False,
+    )
+
+
+def _first(own: _T | None, installed: _T) -> _T:
+    return installed if own is None else own
