@@ -20,6 +20,7 @@ from app.caches import LeastRecentlyUsed, RememberingEmbedder
 from app.db import Database
 from app.errors import BadImage, Conflict, RuntimeBusy
 from app.knowledge_base_settings import EffectiveSettings, effective_settings
+from app.late_place import LatePlaceAnswerer
 from app.models import KnowledgeBase
 from app.passages import SqlPassageStore
 from app.settings import AnswererName, Settings, WhenUnavailable
@@ -236,7 +237,7 @@ class Services:
         self.database.dispose()
 
     def _needs_no_model(self, knowledge_base: KnowledgeBase, question: Question) -> bool:
-        """Never wrong about what is kept now; it may be gone when the question is answered."""
+        """Never wrong about what is kept now; when it is gone by then, `LatePlaceAnswerer` makes the answer."""
         if small_talk_in(normalised(question.text)):
             return True
         joined = self._joined.get(knowledge_base.id)  # not joined here: that may load the embedder
@@ -320,10 +321,11 @@ class Services:
             ),
         )
         guarded = CircuitAnswerer(generative, self.circuit)
-        refusing = RefusingAnswerer(generative.name, generative.model)
         if own.when_unavailable is WhenUnavailable.ERROR:
-            return guarded, refusing
-        return FallbackAnswerer(guarded, extractive), FallbackAnswerer(refusing, extractive)
+            return guarded, LatePlaceAnswerer(guarded, self.admission)
+        quoting = FallbackAnswerer(RefusingAnswerer(generative.name, generative.model), extractive)
+        late = LatePlaceAnswerer(guarded, self.admission, unless_pictures=quoting)
+        return FallbackAnswerer(guarded, extractive), late
 
 
 def build_services(settings: Settings, embedder: Embedder | None = None) -> Services:

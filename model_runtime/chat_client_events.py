@@ -15,6 +15,10 @@ from model_runtime.chat_client_errors import ChatBusy, ChatRefused, ChatTooLong,
 LONGEST_EVENT = 2**20
 """Bytes of an event. A token's is a few hundred; what is longer is not one."""
 
+UNSAID = 500
+"""The status of an error that came under status 200 and does not say what it is: the server's own failure."""
+
+_REQUESTS_FAULT = ("invalid_request_error", "BadRequestError")
 _CONTEXT_WORDS = ("context length", "context_length", "maximum context", "max_model_len", "too long")
 
 
@@ -118,7 +122,7 @@ def delta_of(data: bytes) -> Delta:
         # Without the cause: pydantic quotes what it could not read.
         raise ChatUnreadable(f"an event that is no chunk ({error.error_count()} mistakes)") from None
     if chunk.error is not None or chunk.object == "error":
-        raise refusal(500, data, None)
+        raise refusal(UNSAID, data, None)
     if chunk.choices is None and chunk.usage is None:
         raise ChatUnreadable("an event without choices")
     choice = chunk.choices[0] if chunk.choices else _Choice()
@@ -138,6 +142,7 @@ def _usage(tokens: _Tokens) -> Usage:
 
 class _Problem(BaseModel):
     message: str = ""
+    type: str | None = None
     code: int | str | None = None
 
 
@@ -155,6 +160,8 @@ def refusal(status: int, body: bytes, retry_after_s: float | None) -> ChatRefuse
     code = str(problem.code)
     if code.isascii() and code.isdigit() and 400 <= int(code) <= 599:
         status = int(code)
+    elif status == UNSAID and problem.type in _REQUESTS_FAULT:
+        status = 400
     said = f"{problem.message} {code} {read.error if isinstance(read.error, str) else ''}".lower()
     if status in (400, 413, 422) and any(word in said for word in _CONTEXT_WORDS):
         return ChatTooLong(status)

@@ -31,9 +31,10 @@ from model_runtime.chat_client_errors import (
     ChatUnreadable,
     TimeoutStage,
 )
-from model_runtime.chat_client_events import Delta, EventReader, delta_of, refusal
+from model_runtime.chat_client_events import UNSAID, Delta, EventReader, delta_of, refusal
 
-_RETRIED_STATUS = frozenset((429, 502, 503, 504))
+# 500 is what vLLM says while its engine dies; asked again, a second replica or a restarted server may answer.
+_RETRIED_STATUS = frozenset((429, 500, 502, 503, 504))
 _LONGEST_ERROR_BODY = 65_536
 _SAID_ENOUGH_S = 1.0
 """How long the end of a stream is waited for once the answer is whole, for the connection to be used again."""
@@ -236,7 +237,7 @@ async def _beginning(response: httpx.Response) -> bytes:
 def _no_stream(response: httpx.Response, body: bytes) -> ChatError:
     media_type = response.headers.get("content-type", "").split(";")[0]
     if media_type == "application/json" and b'"error"' in body:
-        return refusal(500, body, None)
+        return refusal(UNSAID, body, None)
     return ChatUnreadable(f"a body of type {media_type[:60] or 'unknown'} instead of a stream")
 
 

@@ -15,7 +15,7 @@ from model_runtime.plan_memory import Split, refusal
 from model_runtime.plan_quantization import Quantization
 from model_runtime.plan_shape import ModelShape
 from model_runtime.vllm_errors import Refused
-from model_runtime.vllm_settings import Device, Nodes, RuntimeSettings, WeightFormat
+from model_runtime.vllm_settings import Device, KvCacheType, Nodes, RuntimeSettings, WeightFormat
 
 _SERVER = ("-m", "vllm.entrypoints.openai.api_server")
 # The other machines of a native group serve no HTTP; only vLLM's own command line can start them.
@@ -47,10 +47,12 @@ _CONTEXT_OPTIONS = ("--hf-overrides", "--rope-scaling", "--rope-theta")
 
 @dataclass(frozen=True)
 class Machine:
-    """What is computed on: `cores` are the processors this process may use, by number; needed on CPU only."""
+    """What is computed on: `cores` are the processors this process may use, by number; needed on CPU only. `gpus`: how
+    many GPUs vLLM may use here, None where that is not known."""
 
     device: Device
     cores: tuple[int, ...] = ()
+    gpus: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def vllm_command(settings: RuntimeSettings, machine: Machine, shape: ModelShape 
     vLLM itself is left to judge what depends on the model. Raises `Refused` with a sentence."""
     reason = _contradiction(settings) or _machine_refusal(settings, machine)
     if not reason and shape is not None:
-        reason = _model_refusal(settings, shape)
+        reason = _model_refusal(settings, shape) or _kernel_refusal(settings, machine, shape)
     if reason:
         raise Refused(reason)
     follows = settings.nodes is Nodes.NATIVE and settings.node_rank > 0
@@ -199,6 +201,11 @@ def _contradiction(settings: RuntimeSettings) -> str:
         return f"{settings.model!r} is an option, not a model"
     if not is_loopback(settings.host) and settings.api_key is None:
         return f"vLLM on {settings.host} would answer anyone on the network: set ANSWERDESK_RUNTIME__API_KEY"
+    if settings.max_batched_tokens is not None and settings.max_batched_tokens < settings.max_sequences:
+        return (
+            f"a step of {settings.max_batched_tokens} tokens has not one for each of {settings.max_sequences} answers:"
+            " raise max_batched_tokens or lower max_sequences"
+        )
     return _extra_refusal(settings) or _nodes_refusal(settings) or _speculation_refusal(settings)
 
 
@@ -249,7 +256,7 @@ def _speculation_refusal(settings: RuntimeSettings) -> str:
 
 def _machine_refusal(settings: RuntimeSettings, machine: Machine) -> str:
     if machine.device is Device.GPU:
-        return ""
+        return _gpus_refusal(settings, machine.gpus)
     if settings.expert_parallel:
         return "the CPU build of vLLM dies at the first request with expert parallelism: leave expert_parallel off"
     if settings.nodes is not Nodes.ONE:
@@ -257,6 +264,13 @@ def _machine_refusal(settings: RuntimeSettings, machine: Machine) -> str:
     if _ranks(settings) > len(machine.cores):
         return f"{_ranks(settings)} ranks need a core each, and there are {len(machine.cores)}"
     return ""
+
+
+def _gpus_refusal(settings: RuntimeSettings, gpus: int | None) -> str:
+    if gpus is None or settings.nodes is Nodes.RAY:  # Ray places the ranks on machines that we do not see
+        return ""
+    here = _ranks(settings) // settings.node_count
+    return f"{here} ranks on this machine need a GPU each, and vLLM may use {gpus}" if here > gpus else ""
 
 
 def _model_refusal(settings: RuntimeSettings, shape: ModelShape) -> str:
@@ -268,6 +282,26 @@ def _model_refusal(settings: RuntimeSettings, shape: ModelShape) -> str:
         return f"{shape.name} has no prediction module (MTP): set speculative_tokens to 0"
     packing = _packing_refusal(settings.quantization, shape)
     return packing or _split_refusal(settings, shape)
+
+
+def _kernel_refusal(settings: RuntimeSettings, machine: Machine, shape: ModelShape) -> str:
+    """What the CPU build has no kernels for, as vLLM 0.32 tells while it loads the model or at the first request."""
+    if machine.device is not Device.CPU:
+        return ""
+    # v1/attention/backends/mla/cpu_mla.py names "auto" alone, and amx_mla.py beside it asserts that.
+    if shape.latent is not None and settings.kv_cache_dtype is not KvCacheType.AUTO:
+        return (
+            f"the CPU build keeps the cache of latent attention (MLA), which {shape.name} has, as the weights are:"
+            " leave kv_cache_dtype at auto"
+        )
+    # _get_attn_isa in v1/attention/backends/cpu_attn.py.
+    odd = shape.latent is None and shape.head_size % 32 == 16
+    if settings.kv_cache_dtype is KvCacheType.FP8 and odd:
+        return (
+            f"the CPU build has an fp8 KV cache for heads of a multiple of 32, and those of {shape.name} have"
+            f" {shape.head_size}: leave kv_cache_dtype at auto"
+        )
+    return ""
 
 
 def _packing_refusal(wanted: WeightFormat, shape: ModelShape) -> str:

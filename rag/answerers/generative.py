@@ -6,7 +6,7 @@ what of its words may be shown in `generative_text`. The model comes from outsid
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from langchain_core.language_models import BaseChatModel
@@ -19,10 +19,10 @@ from rag.answerers.generative_prompt import messages_for, readable_images
 from rag.answerers.generative_repetition import RepetitionGuard
 from rag.answerers.generative_sampling import Purpose, Sampling, sampling
 from rag.answerers.generative_text import ModelText
-from rag.errors import ModelFailed
+from rag.errors import ModelFailed, PromptTooLong
 from rag.language import PHRASES, language_of
 from rag.prompts import prompt_version
-from rag.types import Answer, AnswerEvent, AnswerKind, Finished, Question, Token, Waiting
+from rag.types import Answer, AnswerEvent, AnswerKind, Finished, Hit, Question, Token, Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,22 @@ class GenerativeAnswerer:
         """Streams the model's answer; closing the generator closes the model's stream.
 
         `Waiting` comes whenever the model gives a sign of life and there is nothing to show. Without hits the model
-        is not asked. Raises `ModelFailed`.
+        is not asked. A prompt that the model finds too long is cut twice: the details then count what was left out
+        (`history_left_out` in turns, `passages_left_out`). Raises `ModelFailed`.
         """
         hits = tuple(found.hits[: self._settings.passages])
         text = ModelText(hits)
         reading = _Reading(self._chat_model, self._model, self._settings)
-        if hits:
-            yield from self._told(reading, text, question)
+        left_out: Mapping[str, object] = {}
+        for prompt in _ever_shorter(question, hits) if hits else ():
+            text = ModelText(prompt.hits)
+            left_out = prompt.left_out
+            try:
+                yield from self._told(reading, text, prompt.question)
+                break
+            except PromptTooLong:
+                if prompt.is_last or text.shown:
+                    raise
         if hits and not text.shown and not text.refused:
             raise ModelFailed("The language model returned an empty answer. Ask again.", transient=True)
         kind = _kind(text)
@@ -100,7 +109,7 @@ class GenerativeAnswerer:
                 searched_for=found.searched_for,
                 answerer=self.name,
                 model=self._model,
-                details={**_details(text), **reading.details(), **self._seen(question)},
+                details={**_details(text), **reading.details(), **self._seen(question), **left_out},
             )
         )
 
@@ -181,6 +190,30 @@ class _Reading:
             cached = usage.get("input_token_details", {}).get("cache_read")
             if cached is not None:
                 self._known["cached_tokens"] = cached
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """A question and passages as one request has them, and what the question had besides."""
+
+    question: Question
+    hits: Sequence[Hit]
+    left_out: Mapping[str, object]
+    is_last: bool
+
+
+def _ever_shorter(question: Question, hits: Sequence[Hit]) -> Iterator[_Prompt]:
+    """Everything; without history and with one passage less; the best passage alone. No prompt comes twice.
+
+    How many tokens a text has only the model's server knows, so that nothing is left out before it says no.
+    """
+    bare = replace(question, history=())
+    sizes = sorted({max(1, len(hits) - 1), 1}, reverse=True)
+    shorter = [(bare, size) for size in sizes if (bare, size) != (question, len(hits))]
+    prompts = [(question, len(hits)), *shorter]
+    for number, (asked, size) in enumerate(prompts, start=1):
+        left_out = {"history_left_out": len(question.history), "passages_left_out": len(hits) - size}
+        yield _Prompt(asked, hits[:size], left_out if number > 1 else {}, is_last=number == len(prompts))
 
 
 def _kind(text: ModelText) -> AnswerKind:

@@ -77,6 +77,7 @@ class Desk:
 def desk(folder: Path, base_url: str, *, sections: dict[str, Any] | None = None, **answers: Any) -> Iterator[Desk]:
     """A running service whose answers come from `base_url`, with one knowledge base, `manuals`."""
     answers = {
+        "chat_model": "test",
         "stop_after_reader_left_s": 0.3,
         "lease_s": 1.0,
         "try_again_after_s": 0.3,
@@ -85,7 +86,7 @@ def desk(folder: Path, base_url: str, *, sections: dict[str, Any] | None = None,
     }
     settings = settings_in(
         folder,
-        answers=AnswersSettings(answerer=AnswererName.GENERATIVE, chat_model="test", chat_base_url=base_url, **answers),
+        answers=AnswersSettings(answerer=AnswererName.GENERATIVE, chat_base_url=base_url, **answers),
         **(sections or {}),
     )
     services = build_services(settings, embedder=HashingEmbedder())

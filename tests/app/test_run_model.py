@@ -149,7 +149,7 @@ def test_the_demonstration_model_is_built_served_and_called_one(run: Run) -> Non
     try:
         assert wait_for(lambda: answers(run), process)["demonstration"] is True
         arguments = run.server()["arguments"]
-        assert {"--served-model-name=smollm2-moe", "--max-model-len=4096"} <= set(arguments)
+        assert {"--served-model-name=smollm2-moe", "--max-model-len=8192"} <= set(arguments)
         served = next(argument.partition("=")[2] for argument in arguments if argument.startswith("--model="))
         assert Path(served).parent == run.folder / "cache"
     finally:

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
+from app.bootstrap import Chain, Services
+from app.models import KnowledgeBase
 from app.settings import WhenUnavailable
+from app.worker import run_until_idle
 from tests.app.answering_desk import ANSWER, GOOD, QUESTION, Desk, Gated, desk
 from tests.app.live_app import read_events, wait_until
-from tests.fakes.openai_server import OpenAIServer, Reply
+from tests.fakes.openai_server import ENGINE_DEAD, OpenAIServer, Reply
 
 SSE = {"Accept": "text/event-stream"}
 NOWHERE = "http://127.0.0.1:9/v1"  # nothing listens on the discard port
@@ -201,6 +205,60 @@ def test_a_model_that_is_full_itself_is_busy_not_down(tmp_path: Path) -> None:
         assert opened.services.circuit.state == "closed"
         server.reply = GOOD
         assert opened.ask().json()["answerer"] == "generative"
+
+
+def test_an_engine_that_dies_is_down_and_its_answers_are_not_served_afterwards(tmp_path: Path) -> None:
+    with OpenAIServer(GOOD) as server, desk(tmp_path, server.base_url, retries=0) as opened:
+        assert opened.ask().json()["status"] == "answered"
+        assert opened.ask().json()["cached"] is True
+        server.reply = Reply(status=500, body=ENGINE_DEAD)
+        failed = opened.ask(text="When does it boil?")
+        assert (failed.status_code, failed.json()["error"]["code"]) == (503, "runtime_down")
+        server.reply = GOOD
+        wait_until(lambda: opened.ask(text="Does it boil?").status_code == 200)
+        assert opened.ask().json()["cached"] is False
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_a_kept_answer_that_goes_while_its_question_is_let_in_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_busy: bool
+) -> None:
+    gate = threading.Event()
+    with (
+        OpenAIServer(GOOD) as server,
+        desk(tmp_path, server.base_url, max_running=1, max_waiting=0) as opened,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        assert opened.ask().json()["status"] == "answered"
+        admission = opened.services.admission
+        wait_until(lambda: admission.running == 0)
+        chain = Services.chain
+
+        def after_a_document(self: Services, knowledge_base: KnowledgeBase, *, without_runtime: bool = False) -> Chain:
+            if without_runtime:  # let in for its kept answer, and not yet looked up
+                files = [("files", ("other.txt", b"The lid is made of glass."))]
+                opened.client.post("/api/knowledge-bases/manuals/documents", files=files).raise_for_status()
+                run_until_idle(self)
+            return chain(self, knowledge_base, without_runtime=without_runtime)
+
+        monkeypatch.setattr(Services, "chain", after_a_document)
+        try:
+            if is_busy:
+                server.reply = Reply(Gated(gate))
+                other = _asked(pool, opened, "Other?", lambda: admission.running == 1)
+                again = pool.submit(opened.ask)
+                wait_until(lambda: admission.waiting == 1)
+            else:
+                again = pool.submit(opened.ask)
+        finally:
+            gate.set()
+        answer = again.result().json()
+        assert (answer["status"], answer["answerer"], answer["cached"]) == ("answered", "generative", False)
+        if is_busy:
+            assert other.result().json()["status"] == "answered"
+        wait_until(lambda: (admission.running, admission.waiting) == (0, 0))
+        assert opened.metric("answerdesk_runtime_rejections_total") == 0
+        assert len(server.requests) == 2 + is_busy
 
 
 def test_what_asking_again_would_not_cure_is_not_covered_up(tmp_path: Path) -> None:

@@ -16,6 +16,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+ENGINE_DEAD = (
+    b'{"error": {"message": "EngineCore encountered an issue. See stack trace (above) for the root cause.", '
+    b'"type": "InternalServerError", "param": null, "code": 500}}'
+)
+"""What vLLM says of a dead engine: as a body with status 500, or, once it has begun to stream, as an event's data."""
+
+TOO_LONG = (
+    b'{"error": {"message": "This model\'s maximum context length is 4096 tokens. However, you requested 700 output '
+    b"tokens and your prompt contains at least 3397 input tokens, for a total of at least 4097 tokens. Please reduce "
+    b'the length of the input prompt or the number of requested output tokens.", "type": "BadRequestError", '
+    b'"param": "input_tokens", "code": 400}}'
+)
+"""vLLM's body, with status 400, for a prompt that leaves no room for the answer."""
+
 
 @dataclass
 class Reply:

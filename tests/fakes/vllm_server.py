@@ -2,7 +2,8 @@
 
 Run by the interpreter that a test puts in the place of vLLM's; `FAKE_VLLM` in the environment is a JSON object:
 `folder` (where it writes what it was given), `ready_after` (seconds), `exit_at` (numbers of the starts that end at
-once), `never_ready`, `deaf` (to SIGTERM), `dies_when_ready`. Without a worker its health check answers 503.
+once), `never_ready`, `deaf` (to SIGTERM), `dies_when_ready`, `unaware` (of dead workers: its health check stays good,
+and its engine has a process with vLLM's name for it). Without a worker its health check answers 503.
 """
 
 import json
@@ -38,13 +39,18 @@ def main() -> None:
     # Of the same group with its environment overwritten (as a changed title does), with a child of its own; and one
     # that left group and session.
     workers = [subprocess.Popen(_SLEEP_WITH_CHILD, env={}), subprocess.Popen(_SLEEP, start_new_session=True)]
+    if wishes.get("unaware"):
+        named = folder / "VLLM::Worker"  # a program's name is that of the link by which it was started
+        if not named.is_symlink():
+            named.symlink_to(sys.executable)
+        workers = [subprocess.Popen([str(named), *_SLEEP[1:]])]
     (folder / "workers").write_text(json.dumps([worker.pid for worker in workers]))
     began = time.monotonic()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             is_ready = not wishes.get("never_ready") and time.monotonic() - began >= wishes.get("ready_after", 0)
-            healthy = all(worker.poll() is None for worker in workers)
+            healthy = wishes.get("unaware") or all(worker.poll() is None for worker in workers)
             self.send_response((200 if healthy else 503) if is_ready else 404)
             self.end_headers()
             if is_ready and number <= wishes.get("dies_when_ready", 0):

@@ -26,7 +26,7 @@ from model_runtime.chat_client_errors import (
     TimeoutStage,
 )
 from model_runtime.chat_client_events import EventReader
-from tests.fakes.openai_server import OpenAIServer, Reply
+from tests.fakes.openai_server import ENGINE_DEAD, TOO_LONG, OpenAIServer, Reply
 
 KEY = "sk-very-secret-0123456789"
 SOON_S = 5.0
@@ -52,6 +52,7 @@ def event(content: str, finish_reason: str | None = None) -> bytes:
 
 
 DONE = b"data: [DONE]\n\n"
+DIES = b"data: " + ENGINE_DEAD + b"\n\n"
 
 
 def test_an_answer_with_its_token_counts() -> None:
@@ -172,8 +173,10 @@ def test_an_address_that_never_connects() -> None:
 
 @pytest.mark.parametrize(
     "first",
-    [Reply(status=status) for status in (429, 502, 503, 504)]
+    [Reply(status=status) for status in (429, 500, 502, 503, 504)]
     + [
+        Reply(status=500, body=ENGINE_DEAD),
+        Reply(raw=[DIES, DONE]),
         Reply(reset=True),
         Reply(["x"], broken_after=0),
         Reply(raw=[b'data: {"error": {"message": "no", "code": 503}}\n\n']),
@@ -192,6 +195,7 @@ def test_what_failed_before_the_first_token_is_asked_again(first: Reply) -> None
     [
         (Reply(["Let ", "it "], broken_after=1), ChatBroken),
         (Reply(raw=[event("Let "), b'data: {"error": {"message": "died", "code": 503}}\n\n']), ChatRefused),
+        (Reply(raw=[event("Let "), DIES, DONE]), ChatRefused),
         (Reply(raw=[event("Let ")]), ChatBroken),
         (Reply(raw=[event("Let "), b'data: {"choices": [{"delta": {"content": "it']), ChatBroken),
         (Reply(raw=[event("Let "), b"data: <html>\n\n"]), ChatUnreadable),
@@ -206,7 +210,7 @@ def test_what_fails_behind_the_first_token_is_never_asked_again(reply: Reply, er
         assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 422, 500])
+@pytest.mark.parametrize("status", [400, 401, 404, 422, 501])
 def test_what_asking_again_does_not_mend_is_asked_once(status: int) -> None:
     body = json.dumps({"error": {"message": f"Incorrect API key provided: {KEY}"}}).encode()
     with OpenAIServer(Reply(status=status, body=body)) as server:
@@ -315,6 +319,8 @@ def test_what_is_no_stream_is_said_to_be_none(reply: Reply) -> None:
         Reply(raw=[b'data: {"error": {"message": "This model\'s maximum context length is 9", "code": 400}}\n\n']),
         Reply(status=400, body=b'{"object": "error", "message": "maximum context length is 9", "code": 400}'),
         Reply(status=400, body=b'{"error": {"message": "no", "code": "context_length_exceeded"}}'),
+        Reply(status=400, body=TOO_LONG),
+        Reply(raw=[b'data: {"error": {"type": "invalid_request_error", "code": "context_length_exceeded"}}\n\n']),
     ],
 )
 def test_a_prompt_that_is_too_long_is_told_apart(reply: Reply) -> None:

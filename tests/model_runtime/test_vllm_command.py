@@ -1,21 +1,25 @@
-"""Settings in, vLLM's command line out: a table of cases, and everything that is refused before a start."""
+"""Settings in, vLLM's command line out: a table of cases, all that is refused before a start, and what is looked up."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from model_runtime.plan_models import load_model, shipped_models
 from model_runtime.plan_shape import ModelShape
 from model_runtime.vllm_command import Command, Machine, vllm_command
-from model_runtime.vllm_errors import Refused
+from model_runtime.vllm_errors import NotInstalled, Refused
+from model_runtime.vllm_server import interpreter_of, prepare, visible_gpus
 from model_runtime.vllm_settings import Device, RuntimeSettings
 
 GPU = Machine(Device.GPU)
+ONE_GPU = Machine(Device.GPU, gpus=1)
 CPU = Machine(Device.CPU, cores=(0, 1, 2, 3))
 ALWAYS = {
     *("--model=m", "--host=127.0.0.1", "--port=8000", "--tensor-parallel-size=1", "--pipeline-parallel-size=1"),
@@ -23,6 +27,8 @@ ALWAYS = {
     "--disable-uvicorn-access-log",
 }
 ON_GPU = ALWAYS | {"--gpu-memory-utilization=0.9"}
+
+SHAPES = {"head-of-80": replace(load_model("llama-3.1-8b"), head_size=80)}
 
 
 def made(machine: Machine, shape: ModelShape | None = None, **fields: Any) -> Command:
@@ -140,6 +146,17 @@ def test_the_cpu_has_no_prefix_cache_for_latent_attention_and_that_is_said() -> 
         (GPU, None, {"model": ""}, "ANSWERDESK_RUNTIME__MODEL"),
         (GPU, None, {"model": "--api-key=x"}, "is an option"),
         (GPU, None, {"host": "0.0.0.0"}, "ANSWERDESK_RUNTIME__API_KEY"),
+        (GPU, None, {"max_batched_tokens": 32}, "has not one for each of 64 answers"),
+        (ONE_GPU, None, {"tensor_parallel_size": 2}, "2 ranks on this machine need a GPU each, and vLLM may use 1"),
+        (
+            ONE_GPU,
+            None,
+            {"nodes": "native", "node_count": 2, "head_address": "h:1", "tensor_parallel_size": 4},
+            "2 ranks on this machine",
+        ),
+        (CPU, "deepseek-v2-lite", {"kv_cache_dtype": "fp8"}, "latent attention (MLA)"),
+        (CPU, "deepseek-v2-lite", {"kv_cache_dtype": "bfloat16"}, "latent attention (MLA)"),
+        (CPU, "head-of-80", {"kv_cache_dtype": "fp8"}, "multiple of 32"),
         (CPU, None, {"expert_parallel": True}, "dies at the first request"),
         (CPU, None, {"nodes": "ray", "head_address": "h:1"}, "one machine"),
         (CPU, None, {"tensor_parallel_size": 8}, "8 ranks need a core each, and there are 4"),
@@ -167,7 +184,7 @@ def test_the_cpu_has_no_prefix_cache_for_latent_attention_and_that_is_said() -> 
 )
 def test_what_is_refused(machine: Machine, model: str | None, fields: dict[str, Any], says: str) -> None:
     with pytest.raises(Refused) as refused:
-        made(machine, load_model(model) if model else None, **fields)
+        made(machine, SHAPES.get(model) or load_model(model) if model else None, **fields)
     assert says in str(refused.value)
 
 
@@ -178,6 +195,12 @@ def test_what_is_possible_is_not_refused() -> None:
     made(GPU, load_model("qwen3-30b-a3b"), data_parallel_size=12, expert_parallel=True)
     made(GPU, load_model("qwen3-8b"), context_length=131_072, extra_arguments=["--hf-overrides={}"])
     made(GPU, load_model("llama-3.1-8b"), quantization="fp8")
+    made(GPU, max_sequences=64, max_batched_tokens=64)
+    # On CPU an fp8 cache is possible for ordinary heads, on a GPU for all; ranks of other machines need no GPU here.
+    made(CPU, load_model("llama-3.1-8b"), kv_cache_dtype="fp8")
+    made(GPU, SHAPES["head-of-80"], kv_cache_dtype="fp8")
+    made(ONE_GPU, nodes="native", node_count=2, head_address="h:1", tensor_parallel_size=2)
+    made(ONE_GPU, nodes="ray", head_address="h:1", tensor_parallel_size=16)
 
 
 @pytest.mark.parametrize("adapters", [["tv"], ["=x"], ["tv="], ["tv=/a", "tv=/b"]])
@@ -186,6 +209,7 @@ def test_adapters_have_a_name_each(adapters: list[str]) -> None:
         RuntimeSettings(model="m", lora_adapters=tuple(adapters))
 
 
+@settings(deadline=None)
 @given(
     model=st.sampled_from(shipped_models()),
     tensor=st.sampled_from([1, 2, 3, 4, 6, 8, 16]),
@@ -219,3 +243,66 @@ def test_every_wish_is_a_command_or_a_sentence(
     assert len(options) == len(set(options))
     assert load_model(model).heads % tensor == 0
     json.dumps(command.arguments)
+
+
+def nvidia_smi(folder: Path, script: str) -> None:
+    folder.mkdir(exist_ok=True)
+    tool = folder / "nvidia-smi"
+    tool.write_text(f'#!/bin/sh\n[ "$1" = --list-gpus ] || exit 9\n{script}\n')
+    tool.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("script", "chosen", "gpus"),
+    [
+        ("echo 'GPU 0: NVIDIA H100 (UUID: GPU-a)'; echo 'GPU 1: NVIDIA H100 (UUID: GPU-b)'", None, 2),
+        ("echo 'GPU 0: NVIDIA H100 (UUID: GPU-a)'; echo 'GPU 1: NVIDIA H100 (UUID: GPU-b)'", "1", 1),
+        ("echo 'GPU 0: NVIDIA H100 (UUID: GPU-a)'", "0,1,2", 1),
+        ("echo 'GPU 0: NVIDIA H100 (UUID: GPU-a)'", "", 0),
+        ("echo 'GPU 0: NVIDIA H100 (UUID: GPU-a)'; echo '  MIG 1g.10gb Device 0: (UUID: MIG-c)'", None, None),
+        ("echo 'no driver'; exit 6", None, None),
+    ],
+)
+def test_gpus_are_counted_where_nvidias_tool_tells(
+    script: str, chosen: str | None, gpus: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvidia_smi(tmp_path / "bin", script)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert visible_gpus({} if chosen is None else {"CUDA_VISIBLE_DEVICES": chosen}) == gpus
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert visible_gpus({}) is None
+
+
+def test_a_start_counts_gpus_and_looks_for_adapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvidia_smi(tmp_path / "bin", "echo 'GPU 0: NVIDIA H100 (UUID: GPU-a)'")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (tmp_path / "bin/python").touch()
+    adapter = tmp_path / "tv"
+    adapter.mkdir()
+    wished = RuntimeSettings(model="some/model", environment=tmp_path, device="gpu", lora_adapters=(f"tv={adapter}",))
+    with pytest.raises(Refused, match=r"adapter tv is not in .*no adapter_config\.json"):
+        prepare(wished)
+    (adapter / "adapter_config.json").write_text("{}")
+    machine, command = prepare(wished)
+    assert machine.gpus == 1
+    assert f"tv={adapter}" in command.arguments
+    prepare(wished.model_copy(update={"lora_adapters": ("tv=owner/tv",)}))  # of the hub
+    with pytest.raises(Refused, match="2 ranks on this machine need a GPU each"):
+        prepare(wished.model_copy(update={"tensor_parallel_size": 2}))
+
+
+def test_the_environment_is_found_here_then_in_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkout, here = tmp_path / "checkout", tmp_path / "here"
+    for folder in (checkout / "model_runtime", checkout / "runtime/bin", here):
+        folder.mkdir(parents=True)
+    (checkout / "runtime/bin/python").touch()
+    monkeypatch.setattr("model_runtime.vllm_server.__file__", str(checkout / "model_runtime/vllm_server.py"))
+    monkeypatch.chdir(here)
+    wished = RuntimeSettings(model="m", environment=Path("runtime"))
+    assert interpreter_of(wished) == checkout / "runtime/bin/python"
+    (here / "runtime/bin").mkdir(parents=True)
+    (here / "runtime/bin/python").touch()
+    assert interpreter_of(wished) == here / "runtime/bin/python"
+    with pytest.raises(NotInstalled, match=re.escape(str(here / "nowhere"))):
+        interpreter_of(RuntimeSettings(environment=Path("nowhere")))

@@ -135,6 +135,16 @@ def test_a_server_that_is_never_ready_is_stopped(installation: Installation) -> 
     assert installation.status().processes() == []
 
 
+def test_a_dead_worker_that_the_server_has_not_noticed_is_a_reason_to_start_anew(installation: Installation) -> None:
+    installation.start(unaware=True)
+    (worker,) = json.loads((installation.seen / "workers").read_text())
+    before = installation.given()["pid"]
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: installation.starts() == 2 and installation.status().state is State.READY)
+    assert living([before]) == []
+    assert f"process {worker} of the model's engine ended" in installation.status().last_error
+
+
 @pytest.mark.parametrize("victim", ["server", "worker"])
 def test_a_killed_process_is_replaced(installation: Installation, victim: str) -> None:
     before = installation.start(ready_after=0.2)

@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 from pydantic import SecretStr
 
 from model_runtime.chat_client import ChatClient
+from rag.answerers.circuit import Circuit, CircuitAnswerer
 from rag.answerers.generative import GenerativeAnswerer
 from rag.answerers.generative import GenerativeSettings as Settings
 from rag.citations import find_quotation
@@ -22,7 +23,7 @@ from rag.errors import ModelBusy, ModelFailed, ModelUnreachable
 from rag.language import PHRASES, word_count
 from rag.prompts import prompt_version
 from rag.types import Answer, AnswerEvent, AnswerKind, Cited, Finished, Question, Token, Turn, Waiting
-from tests.fakes.openai_server import OpenAIServer, Reply
+from tests.fakes.openai_server import ENGINE_DEAD, TOO_LONG, OpenAIServer, Reply
 from tests.rag.answering import FakeFound, hit
 
 CLEANING = (
@@ -289,7 +290,7 @@ def test_a_servers_error_is_told_to_people(status: int, transient: bool, word: s
         (Reply([f"Rinse {n}. " for n in range(99)], pause=0.05), {"timeout": 0.5}, "no end", True),
         (Reply(raw=[b"<html>"], media_type="text/html"), {}, "ends in /v1", False),
         (Reply(status=400, body=b'{"error": {"message": "maximum context length"}}'), {}, "too long", False),
-        (Reply(raw=[b'data: {"error": {"message": "secret prompt", "code": 500}}\n\n']), {}, "status 500", True),
+        (Reply(raw=[b'data: {"error": {"message": "secret prompt", "code": 501}}\n\n']), {}, "status 501", False),
     ],
 )
 def test_what_went_wrong_is_told_to_people_and_nothing_else(
@@ -303,6 +304,70 @@ def test_what_went_wrong_is_told_to_people_and_nothing_else(
         assert failed.value.retry_after_s == 90
     assert isinstance(failed.value, ModelBusy) is (word == "busy")
     assert isinstance(failed.value, ModelUnreachable) is (word == "in time")
+
+
+DIES = b"data: " + ENGINE_DEAD + b"\n\n"
+
+
+@pytest.mark.parametrize(
+    ("reply", "shown"),
+    [
+        (Reply(status=500, body=ENGINE_DEAD), ""),
+        (Reply(raw=[DIES, b"data: [DONE]\n\n"]), ""),
+        (Reply(raw=[b'data: {"error": {"message": "x", "type": "InternalServerError"}}\n\n']), ""),
+        (Reply(raw=[b'data: {"choices": [{"delta": {"content": "Let it cool. "}}]}\n\n', DIES]), "Let it cool."),
+    ],
+)
+def test_an_engine_that_dies_is_down_and_not_a_refusal(reply: Reply, shown: str) -> None:
+    circuit = Circuit()
+    events: list[AnswerEvent] = []
+    with OpenAIServer(reply) as server:
+        answerer = CircuitAnswerer(_over_http(server.base_url), circuit)
+        with pytest.raises(ModelUnreachable):
+            events.extend(answerer.answer(QUESTION, FakeFound(HITS, "")))
+    assert "".join(event.text for event in events if isinstance(event, Token)) == shown
+    assert (circuit.state, circuit.outages) == ("open", 1)
+    assert len(server.requests) == (1 if shown else 3)
+
+
+TURNS = (Turn("customer", "Is it hot?"), Turn("assistant", "Yes."))
+
+
+@pytest.mark.parametrize(
+    ("turns", "hits", "refusals", "sent"),
+    [
+        (TURNS, 3, 1, [(2, 3), (0, 2)]),
+        (TURNS, 3, 2, [(2, 3), (0, 2), (0, 1)]),
+        (TURNS, 2, 1, [(2, 2), (0, 1)]),
+        (TURNS, 1, 1, [(2, 1), (0, 1)]),
+        ((), 3, 2, [(0, 3), (0, 2), (0, 1)]),
+        (TURNS, 3, 3, [(2, 3), (0, 2), (0, 1)]),
+        ((), 2, 2, [(0, 2), (0, 1)]),
+        ((), 1, 1, [(0, 1)]),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_asked_again_with_less(
+    turns: tuple[Turn, ...], hits: int, refusals: int, sent: list[tuple[int, int]]
+) -> None:
+    refused = [Reply(status=400, body=TOO_LONG)] * refusals
+    last: AnswerEvent | None = None
+    with OpenAIServer(Reply(["Let it cool for 30 minutes. [1] Wait. [3]"]), replies=refused) as server:
+        answers = _over_http(server.base_url).answer(Question(QUESTION.text, turns), FakeFound(HITS[:hits], ""))
+        if refusals == len(sent):
+            with pytest.raises(ModelFailed, match="too long") as failed:
+                list(answers)
+            assert not failed.value.transient
+        else:
+            *_, last = answers
+    asked = [request["messages"] for request in server.requests]
+    assert [(len(each) - 2, each[-1]["content"].count("<passage ")) for each in asked] == sent
+    if last is not None:
+        assert isinstance(last, Finished)
+        details = last.answer.details
+        left_out = (sent[0][0] - sent[-1][0], sent[0][1] - sent[-1][1])
+        assert (details["history_left_out"], details["passages_left_out"]) == left_out
+        assert details["dropped_markers"] == 1  # [3] was not in the prompt that was answered
+        assert len(last.answer.hits) == hits
 
 
 def test_a_server_that_is_not_there_is_a_transient_failure() -> None:
