@@ -24,7 +24,7 @@ SMOLLM2_VERSION := 0.1.2
 GGUF := gguf>=0.17,<1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format torch runtime benchmark screenshots lock system-packages clean
+.PHONY: help run test torture check format torch runtime benchmark screenshots lock system-packages clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,7 +33,10 @@ run: $(VENV)/.installed $(if $(MODEL),$(RUNTIME)/.installed) ## Install and star
 	@$(BIN)/answerdesk run --sample $(if $(MODEL),--model "$(MODEL)")
 
 test: $(VENV)/.installed-test $(RUNTIME)/.installed system-packages ## Run the test suite, with real parts
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not torture"
+
+torture: $(VENV)/.installed-test ## Read a folder of broken and hostile files (several minutes)
+	@$(BIN)/python -m pytest -m torture tests/torture
 
 check: $(VENV)/.installed-test ## Lint, types, import directions, documentation
 	$(BIN)/ruff check .

@@ -240,7 +240,8 @@ class _Work:
         draft.complete = True
         if not draft.passage_count:
             self._drafts.remove(draft)
-            advice = ": if its pages are pictures, run it through OCR first" if draft.has_numbered_pages else ""
+            pictures = "; if its pages are pictures, run it through OCR first"
+            advice = f": look whether it is the right file{pictures if draft.has_numbered_pages else ''}"
             if draft.warnings:
                 advice += f". Page {draft.warnings[0].page}: {draft.warnings[0].message}"
             error = NoText(f"{draft.start.title} holds no text{advice}")

@@ -20,6 +20,8 @@ from model_runtime.fakes import HashingEmbedder
 from tests.torture.make import files
 from tests.torture.pdf_files import good
 
+pytestmark = pytest.mark.torture
+
 GROUPS = 8
 LIMITS = SandboxLimits(memory_mb=512, page_s=10.0, document_s=40.0)
 
