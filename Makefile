@@ -24,7 +24,7 @@ SMOLLM2_VERSION := 0.1.2
 GGUF := gguf>=0.17,<1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test torture check format torch runtime benchmark screenshots lock system-packages clean
+.PHONY: help run test torture crash-test check format torch runtime benchmark screenshots lock system-packages clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,6 +37,9 @@ test: $(VENV)/.installed-test $(RUNTIME)/.installed system-packages ## Run the t
 
 torture: $(VENV)/.installed-test ## Read a folder of broken and hostile files (several minutes)
 	@$(BIN)/python -m pytest -m torture tests/torture
+
+crash-test: $(VENV)/.installed-test system-packages ## Kill every process at random among 1,000 changes, on SQLite and PostgreSQL; CRASH_SEED replays
+	@CRASH_OPERATIONS=$${CRASH_OPERATIONS:-1000} $(BIN)/python -m pytest -s -m crash tests/crash
 
 check: $(VENV)/.installed-test ## Lint, types, import directions, documentation
 	$(BIN)/ruff check .

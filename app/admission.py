@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from enum import Enum
 from threading import Lock
 from typing import Self
 
@@ -44,25 +45,55 @@ class Place:
         self._admission._give_up(self)
 
 
+class NoPlace(Enum):
+    """Why a question is answered without a place at the chat model."""
+
+    NONE_NEEDED = "none needed"
+    NONE_LEFT = "none left"
+
+
+Admitted = Place | NoPlace
+
+
+class NobodyWaits(Exception):
+    """Whoever asked has left before the question was let in."""
+
+
 class Admitting:
     """Asks for one question's place when called, and frees it when the `with` block raises.
 
-    Called with what `admit` takes, in the transaction that writes the question: a refusal undoes it.
+    Called with what `admit` takes, in the transaction that writes the question: a refusal undoes it. That is in another
+    thread, which may still be on its way when the block is left; then its call raises `NobodyWaits`.
     """
 
-    def __init__(self, admit: Callable[[KnowledgeBase, Question], Place | None]) -> None:
+    def __init__(self, admit: Callable[[KnowledgeBase, Question], Admitted]) -> None:
+        self.admitted: Admitted = NoPlace.NONE_NEEDED
         self._admit = admit
-        self.place: Place | None = None
+        self._lock = Lock()
+        self._is_left = False
 
     def __call__(self, knowledge_base: KnowledgeBase, question: Question) -> None:
-        self.place = self._admit(knowledge_base, question)
+        admitted = self._admit(knowledge_base, question)
+        with self._lock:
+            if not self._is_left:
+                self.admitted = admitted
+                return
+        _give_up(admitted)
+        raise NobodyWaits
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self.place is not None:
-            self.place.give_up()
+        if kind is not None:
+            with self._lock:
+                self._is_left = True
+            _give_up(self.admitted)
+
+
+def _give_up(admitted: Admitted) -> None:
+    if isinstance(admitted, Place):
+        admitted.give_up()
 
 
 class Admission:

@@ -14,14 +14,15 @@ import json
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from typing import Any
+from typing import Any, Protocol
 
 from app.caches import LeastRecentlyUsed
+from app.images import digest_of
 from app.shapes import CACHED
 from rag.answerers.fallback import FALLBACK
 from rag.answerers.small_talk import small_talk_in
 from rag.chain import AnswerChain, normalised
-from rag.types import Answer, AnswerEvent, AnswerKind, Finished, PassageStore, Question, Token, Waiting
+from rag.types import Answer, AnswerEvent, AnswerKind, Finished, Question, Token, Waiting
 
 _KEPT_KINDS = frozenset((AnswerKind.ANSWER, AnswerKind.NOT_IN_MANUALS))
 
@@ -32,6 +33,14 @@ def fingerprint(**parts: object) -> bytes:
     """32 bytes that differ when any part does. Parts are values that JSON knows, dataclasses and collections."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=_plain)
     return hashlib.blake2b(text.encode(), digest_size=32).digest()
+
+
+class Storage(Protocol):
+    """What an answer is made from, as far as a cache must know it; `rag.types.PassageStore` is one."""
+
+    def change(self) -> int:
+        """The change number now."""
+        ...
 
 
 class RememberingChain:
@@ -45,7 +54,7 @@ class RememberingChain:
         self,
         chain: AnswerChain,
         cache: AnswerCache,
-        store: PassageStore,
+        store: Storage,
         made_by: bytes,
         epoch: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -87,6 +96,7 @@ class RememberingChain:
         """Every field of the question counts, also those it may get one day."""
         asked = {field.name: getattr(question, field.name) for field in dataclasses.fields(question)}
         asked["text"] = normalised(question.text)
+        asked["images"] = [digest_of(image) for image in question.images]
         return fingerprint(question=asked, made_by=self._made_by, epoch=self._epoch(), change=change)
 
 

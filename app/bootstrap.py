@@ -4,7 +4,7 @@ Owns `Services`: what a process needs, built once from settings, the heavy parts
 and no queries; what is built here is handed on typed by the interfaces of `rag` and LangChain.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from threading import RLock
@@ -14,32 +14,35 @@ from fastapi import Depends, Request
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
-from app.admission import Admission, Place
+from app.admission import Admission, Admitted, NoPlace
 from app.answer_cache import AnswerCache, RememberingChain, fingerprint
 from app.caches import LeastRecentlyUsed, RememberingEmbedder
 from app.db import Database
+from app.embedders import Embedders, Load
 from app.errors import BadImage, Conflict, RuntimeBusy
 from app.knowledge_base_settings import EffectiveSettings, effective_settings
 from app.late_place import LatePlaceAnswerer
 from app.models import KnowledgeBase
-from app.passages import SqlPassageStore
+from app.open_generations import GenerationRetriever, OpenGenerations
+from app.passages import SqlPassageStore, WhatAnswers
 from app.settings import AnswererName, Settings, WhenUnavailable
 from ingestion.chunker import ChunkerSettings
+from ingestion.page_drawer import DrawingLimits, PageDrawer
 from ingestion.parsers.base import Limits
 from ingestion.sandbox import SandboxLimits
 from migrations import upgrade
-from model_runtime.chat_client import OPENAI_URL, ChatClient
+from model_runtime.chat.client import OPENAI_URL, ChatClient
 from model_runtime.embedder import Embedder, load_embedder
 from rag.answerers.base import Answerer
 from rag.answerers.circuit import Circuit, CircuitAnswerer
-from rag.answerers.extractive import ExtractiveAnswerer, ExtractiveSettings
+from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSettings
 from rag.answerers.fallback import FallbackAnswerer, RefusingAnswerer
-from rag.answerers.generative import GenerativeAnswerer, GenerativeSettings
+from rag.answerers.generative.answerer import GenerativeAnswerer, GenerativeSettings
 from rag.answerers.small_talk import small_talk_in
 from rag.chain import AnswerChain, ChainSettings, normalised
 from rag.index import KnowledgeBaseIndex
 from rag.prompts import prompt_version
-from rag.retriever import HybridRetriever, RetrievalSettings
+from rag.retriever import RetrievalSettings
 from rag.types import Question, Vector
 
 Chain = AnswerChain | RememberingChain
@@ -49,13 +52,13 @@ Chain = AnswerChain | RememberingChain
 class _Joined:
     """What is kept open for one knowledge base, until its settings change.
 
-    `without_runtime` is the chain for questions that must not go to the chat model.
+    `without_place` are the chains for questions that have no place at the chat model, by the reason.
     """
 
     settings: dict[str, Any]
-    retriever: HybridRetriever
+    retriever: GenerationRetriever
     chain: Chain
-    without_runtime: Chain
+    without_place: Mapping[NoPlace, Chain]
 
 
 class Services:
@@ -64,7 +67,7 @@ class Services:
     The methods that take a knowledge base take its row as read; no session stays open.
     """
 
-    def __init__(self, settings: Settings, load: Callable[[], Embedder]) -> None:
+    def __init__(self, settings: Settings, load: Load) -> None:
         self.settings = settings
         self.database = Database(settings.database_url, settings.database.busy_timeout_s)
         answers, caches = settings.answers, settings.caches
@@ -74,10 +77,13 @@ class Services:
         self.question_vectors: LeastRecentlyUsed[tuple[str, str], Vector] = LeastRecentlyUsed(
             caches.question_vectors_mb * 2**20
         )
-        self._load = load
+        model = settings.embedder
+        self.embedders = Embedders("" if model.uses_default_model else model.model, load)
+        self.generations = OpenGenerations(
+            self.database, settings.index_folder, self.embedders, self._question_embedder
+        )
+        self.page_drawer = PageDrawer(DrawingLimits(settings.ingestion.parser_memory_mb))
         self._lock = RLock()
-        self._stores: dict[str, SqlPassageStore] = {}
-        self._indexes: dict[str, KnowledgeBaseIndex] = {}
         self._joined: dict[str, _Joined] = {}
 
     def prepare(self) -> None:
@@ -100,14 +106,14 @@ class Services:
 
     @property
     def chunker_settings(self) -> ChunkerSettings:
+        """Those of new knowledge bases and generations."""
         ingestion = self.settings.ingestion
         return ChunkerSettings(window_words=ingestion.window_words, window_characters=ingestion.window_characters)
 
-    @cached_property
+    @property
     def embedder(self) -> Embedder:
-        """Loaded on first use. Raises what `model_runtime.embedder.load_embedder` raises."""
-        with self._lock:
-            return self._load()
+        """The installation's own, loaded on first use. Raises what `model_runtime.embedder.load_embedder` raises."""
+        return self.embedders.own
 
     @cached_property
     def chat_model(self) -> BaseChatModel:
@@ -123,8 +129,6 @@ class Services:
                 api_key=answers.chat_api_key,
                 temperature=answers.temperature,
                 max_tokens=answers.max_tokens,
-                frequency_penalty=answers.frequency_penalty,
-                repetition_penalty=answers.repetition_penalty,
                 connect_timeout_s=answers.connect_timeout_s,
                 first_token_timeout_s=answers.first_token_timeout_s,
                 between_tokens_timeout_s=answers.between_tokens_timeout_s,
@@ -146,56 +150,48 @@ class Services:
         return model
 
     def passages(self, knowledge_base: KnowledgeBase) -> SqlPassageStore:
-        """The storage side of a knowledge base's index, one for the whole process."""
-        with self._lock:
-            return self._stores.setdefault(knowledge_base.id, SqlPassageStore(self.database, knowledge_base.id))
+        """The storage side of the index that answers."""
+        return self.generations.store(knowledge_base.generation)
 
     def index(self, knowledge_base: KnowledgeBase) -> KnowledgeBaseIndex:
-        """The open index, one for the whole process. Raises `Conflict` when its embedder is not the configured one."""
-        self.require_same_embedder(knowledge_base)
-        with self._lock:
-            if knowledge_base.id not in self._indexes:
-                self._indexes[knowledge_base.id] = KnowledgeBaseIndex(
-                    self.settings.index_folder / knowledge_base.id,
-                    embedder=knowledge_base.embedder,
-                    dimension=knowledge_base.dimension,
-                    chunker=int(knowledge_base.chunker_version),
-                )
-            return self._indexes[knowledge_base.id]
+        """The index that answers."""
+        return self.generations.index(knowledge_base.generation)
 
-    def retriever(self, knowledge_base: KnowledgeBase) -> HybridRetriever:
-        """Raises `Conflict` as `index` does."""
-        return self._join(knowledge_base).retriever
+    def retriever(self, knowledge_base: KnowledgeBase) -> GenerationRetriever:
+        """Follows every switch. Raises `Conflict` when the embedder of what answers cannot be had."""
+        retriever = self._join(knowledge_base).retriever
+        retriever.open(knowledge_base.generation)
+        return retriever
 
-    def chain(self, knowledge_base: KnowledgeBase, *, without_runtime: bool = False) -> Chain:
-        """What answers questions; `without_runtime` for one that has no place at the chat model (see `admit`).
+    def chain(self, knowledge_base: KnowledgeBase, admitted: Admitted | None = None) -> Chain:
+        """What answers questions, or one that was `admitted`.
 
-        Raises `Conflict` as `index` does, and when a chat model is wanted and none configured.
+        Raises `Conflict` when a chat model is wanted and none configured.
         """
         joined = self._join(knowledge_base)
-        return joined.without_runtime if without_runtime else joined.chain
+        return joined.without_place[admitted] if isinstance(admitted, NoPlace) else joined.chain
 
-    def admit_new(self, knowledge_base: KnowledgeBase, question: Question) -> Place | None:
+    def admit_new(self, knowledge_base: KnowledgeBase, question: Question) -> Admitted:
         """As `admit`, for a question asked for the first time. Raises `BadImage` for pictures nobody would look at."""
         if question.images:
             self._require_reads_images(knowledge_base)
         return self.admit(knowledge_base, question)
 
-    def admit(self, knowledge_base: KnowledgeBase, question: Question, *, beyond_limit: bool = False) -> Place | None:
-        """A place at the chat model for a question, or None where it is to be answered without one.
+    def admit(self, knowledge_base: KnowledgeBase, question: Question, *, beyond_limit: bool = False) -> Admitted:
+        """A place at the chat model for a question, or why it is to be answered without one.
 
-        That is so in extractive knowledge bases, for small talk and kept answers, and for lack of a place if the
-        knowledge base allows it. Raises `RuntimeBusy` if it does not; never when `beyond_limit`.
+        None is needed in extractive knowledge bases, for small talk and kept answers. Raises `RuntimeBusy` when none is
+        left, unless the knowledge base allows another answer then; never when `beyond_limit`.
         """
         own = effective_settings(knowledge_base.settings, self.settings)
         if own.answerer is AnswererName.EXTRACTIVE or self._needs_no_model(knowledge_base, question):
-            return None
+            return NoPlace.NONE_NEEDED
         try:
             return self.admission.reserve(beyond_limit=beyond_limit)
         except RuntimeBusy:
             if own.when_unavailable is WhenUnavailable.ERROR or question.images:
                 raise
-            return None
+            return NoPlace.NONE_LEFT
 
     def _require_reads_images(self, knowledge_base: KnowledgeBase) -> None:
         """Raises `BadImage`, saying what to do, unless pictures in a question are looked at."""
@@ -210,42 +206,32 @@ class Services:
                 "(If it can: ANSWERDESK_ANSWERS__CHAT_READS_IMAGES=true.)"
             )
 
-    def require_same_embedder(self, knowledge_base: KnowledgeBase) -> None:
-        """Raises `Conflict`, saying what to do, unless the vectors come from the configured embedder."""
-        embedder = self.embedder
-        if (knowledge_base.embedder, knowledge_base.dimension) != (embedder.identity, embedder.dimension):
-            raise Conflict(
-                f"Knowledge base {knowledge_base.name!r} was made with the embedder {knowledge_base.embedder} "
-                f"({knowledge_base.dimension} dimensions), but {embedder.identity} ({embedder.dimension}) is in use. "
-                "Set ANSWERDESK_EMBEDDER__MODEL back to the former, or create a new knowledge base and upload the "
-                "documents again.",
-                {"made_with": knowledge_base.embedder, "configured": embedder.identity},
-            )
-
-    def forget(self, knowledge_base_id: str) -> None:
-        """Closes what is open for a knowledge base that has been deleted."""
+    def forget(self, knowledge_base: KnowledgeBase) -> None:
+        """Closes what is open for a knowledge base."""
         with self._lock:
-            self._joined.pop(knowledge_base_id, None)
-            self._stores.pop(knowledge_base_id, None)
-            self._indexes.pop(knowledge_base_id, None)
+            self._joined.pop(knowledge_base.id, None)
+            self.generations.close(knowledge_base.generation.id)
 
     def close(self) -> None:
         self.admission.close()
+        self.page_drawer.close()
+        if isinstance(model := self.__dict__.get("chat_model"), ChatClient):  # else it was never made, or is not ours
+            model.close()
         with self._lock:
             self._joined.clear()
-            self._indexes.clear()
+            self.generations.keep_only(())
         self.database.dispose()
 
     def _needs_no_model(self, knowledge_base: KnowledgeBase, question: Question) -> bool:
         """Never wrong about what is kept now; when it is gone by then, `LatePlaceAnswerer` makes the answer."""
         if small_talk_in(normalised(question.text)):
             return True
-        joined = self._joined.get(knowledge_base.id)  # not joined here: that may load the embedder
+        joined = self._joined.get(knowledge_base.id)  # not joined here: that may raise
         return (
             joined is not None
             and joined.settings == knowledge_base.settings
             and isinstance(joined.chain, RememberingChain)
-            and joined.chain.holds(question, knowledge_base.change)
+            and joined.chain.holds(question, knowledge_base.generation.change)
         )
 
     def _join(self, knowledge_base: KnowledgeBase) -> _Joined:
@@ -254,29 +240,28 @@ class Services:
             return joined
         with self._lock:
             own = effective_settings(knowledge_base.settings, self.settings)
-            retriever = HybridRetriever(
-                index=self.index(knowledge_base),
-                store=self.passages(knowledge_base),
-                embeddings=self._question_embedder(),
-                settings=RetrievalSettings(top_k=own.answer_passages, dense_weight=own.dense_weight),
+            retriever = GenerationRetriever(
+                self.generations,
+                knowledge_base.id,
+                RetrievalSettings(top_k=own.answer_passages, dense_weight=own.dense_weight),
             )
-            answerer, without_runtime = self._answerers(own)
+            answerer, without_place = self._answerers(own)
             joined = _Joined(
                 dict(knowledge_base.settings),
                 retriever,
                 self._chain_of(knowledge_base, own, retriever, answerer),
-                self._chain_of(knowledge_base, own, retriever, without_runtime),
+                {why: self._chain_of(knowledge_base, own, retriever, each) for why, each in without_place.items()},
             )
             self._joined[knowledge_base.id] = joined
             return joined
 
-    def _question_embedder(self) -> Embeddings:
+    def _question_embedder(self, embedder: Embedder) -> Embeddings:
         if self.settings.caches.question_vectors_mb == 0:
-            return self.embedder
-        return RememberingEmbedder(self.embedder, self.question_vectors)
+            return embedder
+        return RememberingEmbedder(embedder, self.question_vectors)
 
     def _chain_of(
-        self, knowledge_base: KnowledgeBase, own: EffectiveSettings, retriever: HybridRetriever, answerer: Answerer
+        self, knowledge_base: KnowledgeBase, own: EffectiveSettings, retriever: GenerationRetriever, answerer: Answerer
     ) -> Chain:
         shown = own.answer_passages
         chain = AnswerChain(retriever, answerer, ChainSettings(max(shown, ChainSettings().candidates), shown))
@@ -286,24 +271,27 @@ class Services:
             workspace=knowledge_base.workspace_id,
             knowledge_base=knowledge_base.id,
             language=knowledge_base.language,
-            embedder=[knowledge_base.embedder, knowledge_base.dimension, knowledge_base.chunker_version],
             prompts=prompt_version(),
             own=own,
             installation=self.settings.model_dump(mode="json"),
         )
         # A model that comes back under its name may be another one: its outages count like a setting.
         return RememberingChain(
-            chain, self.answer_cache, self.passages(knowledge_base), made_by, lambda: self.circuit.outages
+            chain,
+            self.answer_cache,
+            WhatAnswers(self.database, knowledge_base.id),
+            made_by,
+            lambda: self.circuit.outages,
         )
 
-    def _answerers(self, own: EffectiveSettings) -> tuple[Answerer, Answerer]:
-        """The answerer, and the one for questions that must not go to the chat model.
+    def _answerers(self, own: EffectiveSettings) -> tuple[Answerer, Mapping[NoPlace, Answerer]]:
+        """The answerer, and those for questions that have no place at the chat model.
 
         Raises `Conflict` when a knowledge base wants a chat model and the installation has none.
         """
         extractive = ExtractiveAnswerer(ExtractiveSettings(refuse_below=own.refuse_below, doubt_below=own.doubt_below))
         if own.answerer is AnswererName.EXTRACTIVE:
-            return extractive, extractive
+            return extractive, dict.fromkeys(NoPlace, extractive)
         answers = self.settings.answers
         if not answers.chat_model:
             raise Conflict(
@@ -317,28 +305,37 @@ class Services:
                 passages=own.answer_passages,
                 temperature=own.temperature,
                 max_tokens=own.max_tokens,
+                frequency_penalty=answers.frequency_penalty,
+                repetition_penalty=answers.repetition_penalty,
                 images=answers.chat_reads_images,
             ),
         )
         guarded = CircuitAnswerer(generative, self.circuit)
         if own.when_unavailable is WhenUnavailable.ERROR:
-            return guarded, LatePlaceAnswerer(guarded, self.admission)
-        quoting = FallbackAnswerer(RefusingAnswerer(generative.name, generative.model), extractive)
-        late = LatePlaceAnswerer(guarded, self.admission, unless_pictures=quoting)
-        return FallbackAnswerer(guarded, extractive), late
+            return guarded, dict.fromkeys(NoPlace, LatePlaceAnswerer(guarded, self.admission))
+        answerer = FallbackAnswerer(guarded, extractive)
+        return answerer, {
+            NoPlace.NONE_NEEDED: LatePlaceAnswerer(answerer, self.admission),
+            NoPlace.NONE_LEFT: FallbackAnswerer(RefusingAnswerer(generative.name, generative.model), extractive),
+        }
 
 
-def build_services(settings: Settings, embedder: Embedder | None = None) -> Services:
-    """The services of this process. `embedder` takes the place of the configured one (tests, measurements)."""
+def build_services(settings: Settings, embedder: Embedder | None = None, load: Load | None = None) -> Services:
+    """The services of this process.
 
-    def load() -> Embedder:
-        if embedder is not None:
+    `embedder` takes the place of the configured one, `load` of the loading of models (tests, measurements).
+    """
+
+    def load_here(model: str) -> Embedder:
+        if embedder is not None and model in ("", settings.embedder.model):
             return embedder
+        if load is not None:
+            return load(model)
         settings.cache_folder.mkdir(parents=True, exist_ok=True)
-        model = settings.embedder
-        return load_embedder(model.model, model.backend.value, settings.cache_folder, model.threads)
+        chosen = settings.embedder
+        return load_embedder(model, chosen.backend.value, settings.cache_folder, chosen.threads)
 
-    return Services(settings, load)
+    return Services(settings, load_here)
 
 
 def services_of(request: Request) -> Services:

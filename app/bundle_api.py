@@ -6,6 +6,7 @@ Owns the two routes. What is in the file is `app.bundle_format`, how it is fille
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import IO
 from urllib.parse import quote
 
@@ -23,29 +24,16 @@ from app.errors import BadRequest
 from app.knowledge_bases import get_knowledge_base
 from app.scope import CallerScope, Scope
 from app.shapes import KnowledgeBaseShape
-from app.uploads import Upload, received
+from app.uploads import Upload, form_of, received
 
 router = APIRouter(prefix="/api/knowledge-bases", tags=["knowledge bases"])
 
 MEDIA_TYPE = "application/zip"
 
-_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {"type": "string", "format": "binary", "description": "One bundle."},
-                        "name": {"type": "string", "description": "Instead of the name it had."},
-                    },
-                }
-            }
-        },
-    }
-}
+_FORM = form_of(
+    files={"type": "string", "format": "binary", "description": "One bundle."},
+    name={"type": "string", "description": "Instead of the name it had."},
+)
 
 
 class ImportResult(BaseModel):
@@ -66,12 +54,10 @@ def get_export(knowledge_base: str, services: ServicesOf, scope: CallerScope) ->
     folder.mkdir(parents=True, exist_ok=True)
     # Made whole before the first byte is sent: what goes wrong is an error and not a broken download, and a slow
     # client keeps no transaction open. The file has no name, so that nothing is left whatever becomes of us.
-    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed when it has been sent
-    try:
+    with ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile(dir=folder))
         manifest = export_bundle(services, scope, knowledge_base, file)
-    except BaseException:
-        file.close()
-        raise
+        stack.pop_all()  # it is closed when it has been sent
     name = quote(f"{manifest.knowledge_base.name}.answerdesk.zip", safe="")
     headers = {"content-length": str(file.tell()), "content-disposition": f"attachment; filename*=UTF-8''{name}"}
     return StreamingResponse(_pieces(file), media_type=MEDIA_TYPE, headers=headers)

@@ -1,11 +1,12 @@
 """A knowledge base into a bundle, as it was at one change number, while uploads go on.
 
-Owns what of a knowledge base is exported and in which order; the file is `app.bundle_format`. Only documents that
-answer are in it: what waits, is being read or never could be read is counted and left out. Rows and files stream
-through; what stays in memory is one number a document.
+Owns what of a knowledge base is exported and in which order; the file is `app.bundle_format`. Only what answers is in
+it, of documents as of generations: documents that wait, are being read or never could be read are counted and left out.
+Rows and files stream through; what stays in memory is one number a document.
 """
 
 import base64
+import errno
 import hashlib
 import os
 import shutil
@@ -44,6 +45,8 @@ from app.models import Document, KnowledgeBase, Page, Passage, PassageVectors, n
 from app.scope import Scope
 
 _ROWS = 256  # fetched at once
+_NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP})
+"""What file systems without hard links say, among them some network ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ def export_bundle(services: Services, scope: Scope, id_or_name: str, output: IO[
 def _frozen(services: Services, scope: Scope, id_or_name: str) -> Iterator[_Frozen]:
     """The read transaction begins while the knowledge base is locked, so that rows and files are of one moment.
 
-    Files are linked, not copied: an upload that replaces one meanwhile takes its name away and not its content.
+    Files are linked, not copied: an upload that replaces one meanwhile takes its name away and not its content. Where
+    there are no links they are copied, without the lock, because that takes long: what is then replaced is missed.
     """
     files_folder = services.settings.files_folder
     linked = files.incoming_folder(files_folder) / new_id()
@@ -101,8 +105,10 @@ def _frozen(services: Services, scope: Scope, id_or_name: str) -> Iterator[_Froz
             files.lock_knowledge_base(locking, found.id)
             session = stack.enter_context(services.database.read())
             frozen = _Frozen(session, session.get_one(KnowledgeBase, found.id), linked)
-            for number, path in enumerate(_paths(frozen)):
-                _link(files_folder, path, linked / str(number))
+            paths = list(enumerate(_paths(frozen)))
+            unlinked = [(n, path) for n, path in paths if not _is_linked(files_folder, path, linked / str(n))]
+        for number, path in unlinked:
+            _copy(files_folder, path, linked / str(number))
         yield frozen
 
 
@@ -112,7 +118,7 @@ def _paths(frozen: _Frozen) -> Iterator[str]:
     return (row.file_path for row in frozen.rows(paths.order_by(Document.file_path)))
 
 
-def _link(files_folder: Path, path: str, link: Path) -> None:
+def _is_linked(files_folder: Path, path: str, link: Path) -> bool:
     try:
         os.link(files_folder / path, link)
     except FileNotFoundError as error:
@@ -121,8 +127,23 @@ def _link(files_folder: Path, path: str, link: Path) -> None:
             "complete and readable? If the file is lost, upload it again or delete its documents.",
             {"file": path},
         ) from error
-    except OSError:  # some network file systems have no links
-        shutil.copyfile(files_folder / path, link)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return False
+    return True
+
+
+def _copy(files_folder: Path, path: str, copy: Path) -> None:
+    """Raises `Conflict` when the file has gone, or is not the one whose hash is in its path."""
+    replaced = Conflict(f"The uploaded file {path} was replaced during the export; export again.", {"file": path})
+    try:
+        shutil.copyfile(files_folder / path, copy)
+    except FileNotFoundError as error:
+        raise replaced from error
+    with copy.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != PurePosixPath(path).parent.name:
+            raise replaced
 
 
 def _write_files(writer: BundleWriter, frozen: _Frozen) -> int:
@@ -165,6 +186,7 @@ def _document(row: Document, file: int | None) -> DocumentRecord:
         content_hash=row.content_hash,
         file=file,
         facets=row.facets,
+        edits=row.edits or {},
         warnings=[(page, message) for page, message in row.warnings],
         page_count=row.page_count,
         passage_count=row.passage_count,
@@ -176,7 +198,8 @@ def _document(row: Document, file: int | None) -> DocumentRecord:
 
 def _write_pages(writer: BundleWriter, frozen: _Frozen, keys: "array[int]") -> int:
     columns = (Page.document_key, Page.number, Page.label, Page.text, Page.source_map)
-    query = frozen.documents(*columns).join(Document, Document.key == Page.document_key)
+    of_generation = Page.generation_id == frozen.row.generation_id
+    query = frozen.documents(*columns).join(Document, Document.key == Page.document_key).where(of_generation)
     count = 0
     with writer.member(PAGES) as member:
         for key, number, label, text, source_map in frozen.rows(query.order_by(Page.document_key, Page.number)):
@@ -188,7 +211,7 @@ def _write_pages(writer: BundleWriter, frozen: _Frozen, keys: "array[int]") -> i
 
 
 def _write_passages(writer: BundleWriter, frozen: _Frozen, keys: "array[int]") -> int:
-    query = select(Passage).where(Passage.knowledge_base_id == frozen.row.id).order_by(Passage.key)
+    query = select(Passage).where(Passage.generation_id == frozen.row.generation_id).order_by(Passage.key)
     count = 0
     with writer.member(PASSAGES) as member:
         for (row,) in frozen.rows(query):
@@ -217,13 +240,13 @@ def _write_vectors(writer: BundleWriter, frozen: _Frozen) -> int:
     query = (
         select(PassageVectors.vectors)
         .join(Passage, Passage.key == PassageVectors.passage_key)
-        .where(Passage.knowledge_base_id == frozen.row.id)
+        .where(Passage.generation_id == frozen.row.generation_id)
         .order_by(Passage.key)
     )
     with writer.member(VECTORS) as member:
         for (packed,) in frozen.rows(query):
             member.write(packed)
-    return member.bytes // (2 * frozen.row.dimension)
+    return member.bytes // (2 * frozen.row.generation.dimension)
 
 
 def _knowledge_base(row: KnowledgeBase) -> KnowledgeBaseRecord:
@@ -231,9 +254,10 @@ def _knowledge_base(row: KnowledgeBase) -> KnowledgeBaseRecord:
         id=row.id,
         name=row.name,
         language=row.language,
-        embedder=row.embedder,
-        dimension=row.dimension,
-        chunker_version=row.chunker_version,
+        embedder=row.generation.embedder,
+        dimension=row.generation.dimension,
+        chunker_version=row.generation.chunker_version,
+        chunker=row.generation.chunker,
         settings=row.settings,
         change=row.change,
     )

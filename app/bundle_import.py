@@ -12,6 +12,7 @@ indexes and caches remember ids.
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import select
@@ -20,9 +21,10 @@ from app.bootstrap import Services
 from app.bundle_format import Bundle, open_bundle
 from app.bundle_staging import STAGING, name_is_taken, remove_staged, staged
 from app.errors import BadBundle
+from app.generation_shapes import ChunkerChange
 from app.knowledge_base_settings import KnowledgeBaseSettings
 from app.knowledge_bases import NewKnowledgeBase, checked_name
-from app.models import KnowledgeBase, new_id, now
+from app.models import Generation, KnowledgeBase, new_id, now
 from app.scope import Scope
 
 ABANDONED_AFTER = timedelta(minutes=10)
@@ -34,8 +36,6 @@ class Imported:
     """`warnings` are what the admin should know: of another embedder's vectors, nothing can be asked."""
 
     knowledge_base: KnowledgeBase
-    documents: int
-    passages: int
     warnings: list[str]
 
 
@@ -56,20 +56,26 @@ def import_bundle(services: Services, scope: Scope, path: Path, name: str | None
             workspace_id=STAGING,
             name=new_id(),
             language=new.language,
+            generation_id=new_id(),
+            settings=new.settings.model_dump(exclude_none=True, mode="json"),
+        )
+        generation = Generation(
+            id=row.generation_id,
+            knowledge_base_id=row.id,
             embedder=made.embedder,
             dimension=made.dimension,
             chunker_version=made.chunker_version,
-            settings=new.settings.model_dump(exclude_none=True, mode="json"),
+            chunker=_chunker(bundle),
+            switched_at=now(),
         )
-        with staged(services, row) as staging:
+        with staged(services, row, generation) as staging:
             paths = staging.write_files(bundle)
             documents = staging.write_documents(bundle, paths)
             staging.write_pages(bundle, documents)
             staging.write_passages(bundle, documents)
             documents.require_complete()
             staging.publish(scope, new.name)
-        counts = bundle.manifest.counts
-        return Imported(row, counts.documents, counts.passages, warnings)
+        return Imported(row, warnings)
 
 
 def remove_abandoned(services: Services) -> int:
@@ -95,6 +101,17 @@ def _checked(bundle: Bundle, name: str | None) -> NewKnowledgeBase:
     return new.model_copy(update={"name": checked_name(new.name)})
 
 
+def _chunker(bundle: Bundle) -> dict[str, Any]:
+    """The chunker's settings, for later uploads. Raises `BadBundle` for what this version does not allow."""
+    try:
+        change = ChunkerChange.model_validate(bundle.manifest.knowledge_base.chunker)
+    except ValidationError as error:
+        found = error.errors()[0]
+        where = ".".join(map(str, found["loc"]))
+        raise BadBundle(f"The chunker's {where} cannot be used here: {found['msg']}.") from error
+    return change.model_dump(exclude_none=True)
+
+
 def _require_free(services: Services, scope: Scope, name: str) -> None:
     with services.database.read() as session:
         if session.scalar(scope.knowledge_base_query().where(KnowledgeBase.name == name)) is not None:
@@ -107,5 +124,6 @@ def _warnings(services: Services, bundle: Bundle) -> list[str]:
         return []
     return [
         f"Its vectors were made with {made.embedder} ({made.dimension} dimensions), but {here.identity} "
-        f"({here.dimension}) is in use: nothing can be asked until ANSWERDESK_EMBEDDER__MODEL is the former."
+        f"({here.dimension}) is in use: nothing can be asked until ANSWERDESK_EMBEDDER__MODEL is the former, or all "
+        "documents have been read again for the latter: `answerdesk kb rebuild NAME --embedder MODEL --switch`."
     ]

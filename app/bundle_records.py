@@ -12,6 +12,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
+from app import source_maps
+
 FILES, FILE_BYTES = "files.jsonl", "files.bin"
 DOCUMENTS, PAGES, PASSAGES, VECTORS = "documents.jsonl", "pages.jsonl", "passages.jsonl", "vectors.f16"
 MEMBERS = (FILES, FILE_BYTES, DOCUMENTS, PAGES, PASSAGES, VECTORS)
@@ -76,6 +78,7 @@ class DocumentRecord(Record):
     content_hash: Annotated[Text, Field(max_length=64)]
     file: Count | None
     facets: Json
+    edits: Json = {}
     warnings: list[tuple[Count | None, Text]]
     page_count: Count
     passage_count: Count
@@ -85,7 +88,7 @@ class DocumentRecord(Record):
 
 
 class PageRecord(Record):
-    """`source_map`: base64 of int32 triples (text start, glyph, length), little endian."""
+    """`source_map`: base64 of what `app.source_maps` packs."""
 
     document: Count
     number: Count
@@ -96,9 +99,7 @@ class PageRecord(Record):
     def source_runs(self) -> bytes:
         """The packed source map. Raises `ValueError` for runs that are not on the page."""
         packed = base64.b64decode(self.source_map, validate=True)
-        runs = np.frombuffer(packed, "<i4").reshape(-1, 3).astype(np.int64)
-        if (runs < 0).any() or (len(runs) and (runs[:, 0] + runs[:, 2]).max() > len(self.text)):
-            raise ValueError("its source map points outside of its text")
+        source_maps.unpack(packed, len(self.text))
         return packed
 
 
@@ -123,6 +124,7 @@ class KnowledgeBaseRecord(Record):
     embedder: Annotated[Text, Field(min_length=1, max_length=200)]
     dimension: Annotated[int, Field(ge=1, le=65_536)]
     chunker_version: Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]
+    chunker: Json = {}
     settings: Json
     change: LargeCount
 

@@ -7,11 +7,10 @@ anew in the order of the bundle's lines, so that equal scores are told apart as 
 import hashlib
 import shutil
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
@@ -33,8 +32,19 @@ from app.bundle_records import (
     PageRecord,
     PassageRecord,
 )
+from app.db import in_parts
 from app.errors import BadBundle, Conflict
-from app.models import Document, KnowledgeBase, Page, Passage, PassageVectors, new_id, now
+from app.models import (
+    Document,
+    Generation,
+    GenerationDocument,
+    KnowledgeBase,
+    Page,
+    Passage,
+    PassageVectors,
+    new_id,
+    now,
+)
 from app.scope import Scope
 from app.uploads import checked_name as checked_file_name
 from rag.types import NO_PAGE
@@ -44,8 +54,6 @@ STAGING = "importing"
 
 _ROWS = 256  # in one transaction
 _FIRST_CHANGE = 1
-
-_Of = TypeVar("_Of")
 
 
 @dataclass(slots=True)
@@ -69,24 +77,27 @@ class StagedDocuments:
 
 
 @contextmanager
-def staged(services: Services, row: KnowledgeBase) -> Iterator["Staging"]:
-    """A knowledge base that nobody sees. It is removed when the block raises."""
+def staged(services: Services, row: KnowledgeBase, generation: Generation) -> Iterator["Staging"]:
+    """A knowledge base that nobody sees, with the generation that will answer. It is removed at the end of the block
+    unless it has been published.
+    """
     with services.database.write() as session:
         session.add(row)
+        session.flush()
+        session.add(generation)
+        session.flush()
+        session.refresh(row)
     try:
         yield Staging(services, row)
     except IntegrityError as error:
-        remove_staged(services, row.id)
         raise BadBundle(
             "Two records of the bundle have the same id, external id or page number, or another import has just "
             "brought the same ids; in that case import it again."
         ) from error
     except DataError as error:
-        remove_staged(services, row.id)
         raise BadBundle("The bundle holds a value that the database cannot keep.") from error
-    except BaseException:
+    finally:
         remove_staged(services, row.id)
-        raise
 
 
 def remove_staged(services: Services, knowledge_base_id: str, *conditions: ColumnElement[bool]) -> None:
@@ -130,11 +141,14 @@ class Staging:
 
     def write_documents(self, bundle: Bundle, paths: Sequence[str]) -> StagedDocuments:
         documents = StagedDocuments()
-        for batch in _batches(bundle.records(DOCUMENTS, DocumentRecord)):
+        for batch in in_parts(bundle.records(DOCUMENTS, DocumentRecord), _ROWS):
             with self._batch() as session:
                 taken = _taken(session, Document.id, [each.id for each in batch], self.row.id)
                 rows = [self._document(each, paths, taken) for each in batch]
-                documents.keys.extend(_inserted(session, Document.key, rows))
+                keys = _inserted(session, Document.key, rows)
+                of_generation = [self._in_generation(key, each) for key, each in zip(keys, rows, strict=True)]
+                session.connection().execute(insert(GenerationDocument), of_generation)
+            documents.keys.extend(keys)
             documents.pages.extend(each.page_count for each in batch)
             documents.passages.extend(each.passage_count for each in batch)
             documents.windows.extend(each.window_count for each in batch)
@@ -143,9 +157,9 @@ class Staging:
 
     def write_pages(self, bundle: Bundle, documents: StagedDocuments) -> None:
         count = 0
-        for batch in _batches(bundle.records(PAGES, PageRecord)):
+        for batch in in_parts(bundle.records(PAGES, PageRecord), _ROWS):
             with self._batch() as session:
-                session.connection().execute(insert(Page), [_page(each, documents) for each in batch])
+                session.connection().execute(insert(Page), [self._page(each, documents) for each in batch])
             for each in batch:
                 documents.pages[each.document] -= 1
             count += len(batch)
@@ -154,7 +168,7 @@ class Staging:
     def write_passages(self, bundle: Bundle, documents: StagedDocuments) -> None:
         count = rows = 0
         with bundle.member(VECTORS) as source:
-            for batch in _batches(bundle.records(PASSAGES, PassageRecord)):
+            for batch in in_parts(bundle.records(PASSAGES, PassageRecord), _ROWS):
                 vectors = [self._vectors(source.read(self._vector_bytes(each))) for each in batch]
                 with self._batch() as session:
                     _require_spans(session, batch, documents)
@@ -176,10 +190,13 @@ class Staging:
         try:
             with self._batch() as session:
                 session.execute(update(KnowledgeBase).where(KnowledgeBase.id == self.row.id).values(visible))
+                of_base = Generation.knowledge_base_id == self.row.id
+                session.execute(update(Generation).where(of_base).values(change=_FIRST_CHANGE))
         except IntegrityError as error:
             raise name_is_taken(name) from error
         for column, value in visible.items():
             setattr(self.row, column, value)
+        self.row.generation.change = _FIRST_CHANGE
 
     @contextmanager
     def _batch(self) -> Iterator[Session]:
@@ -210,6 +227,7 @@ class Staging:
             "content_hash": record.content_hash,
             "file_path": "" if record.file is None else paths[record.file],
             "facets": record.facets,
+            "edits": record.edits,
             "warnings": [list(warning) for warning in record.warnings],
             "page_count": record.page_count,
             "passage_count": record.passage_count,
@@ -218,10 +236,22 @@ class Staging:
             "updated_at": record.updated_at,
         }
 
+    def _in_generation(self, key: int, row: Mapping[str, Any]) -> dict[str, Any]:
+        shared = ("version", "status", "warnings", "page_count", "passage_count", "window_count")
+        return {
+            "generation_id": self.row.generation_id,
+            "document_key": key,
+            **{name: row[name] for name in shared},
+        }
+
+    def _page(self, record: PageRecord, documents: StagedDocuments) -> dict[str, Any]:
+        return {"generation_id": self.row.generation_id, **_page(record, documents)}
+
     def _passage(self, record: PassageRecord, documents: StagedDocuments, taken: set[str]) -> dict[str, Any]:
         return {
             "id": new_id() if record.id in taken else record.id,
             "knowledge_base_id": self.row.id,
+            "generation_id": self.row.generation_id,
             "document_key": documents.key(record.document),
             "added_change": _FIRST_CHANGE,
             "ordinal": record.ordinal,
@@ -236,7 +266,7 @@ class Staging:
         }
 
     def _vector_bytes(self, record: PassageRecord) -> int:
-        return (1 + len(record.windows)) * self.row.dimension * 2
+        return (1 + len(record.windows)) * self.row.generation.dimension * 2
 
     def _vectors(self, packed: bytes) -> bytes:
         if not np.isfinite(np.frombuffer(packed, "<f2")).all():
@@ -307,9 +337,3 @@ def _inserted(session: Session, key: InstrumentedAttribute[int], rows: Sequence[
 def _require_count(what: str, found: int, expected: int) -> None:
     if found != expected:
         raise BadBundle(f"The bundle has {found} {what}, but its manifest says {expected}.")
-
-
-def _batches(records: Iterable[_Of]) -> Iterator[list[_Of]]:
-    iterator = iter(records)
-    while batch := list(islice(iterator, _ROWS)):
-        yield batch

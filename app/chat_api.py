@@ -10,12 +10,13 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from app import message_reading, messages
+from app import message_reading
 from app.bootstrap import ServicesOf
 from app.conversations import ConversationManager
 from app.errors import AnswerFailed, ServiceError, Unavailable
 from app.event_stream import Encoded, EventStream, ended_message
-from app.images import MOST_IMAGES, checked_images
+from app.feedback import save_feedback
+from app.images import MOST_BYTES, MOST_BYTES_TOGETHER, MOST_IMAGES, checked_images
 from app.models import Conversation, new_id
 from app.scope import CallerScope
 from app.shapes import ConversationShape, ConversationWithMessages, FeedbackShape, MessageShape
@@ -64,7 +65,8 @@ class NewMessage(BaseModel):
     )
     images: list[str] = Field(
         default_factory=list,
-        description=f"Data URLs of up to {MOST_IMAGES} PNG, JPEG, WebP or GIF pictures, for models that look at them.",
+        description=f"Data URLs of up to {MOST_IMAGES} PNG, JPEG, WebP or GIF pictures, for models that look at them; "
+        f"each of {MOST_BYTES / 2**20:g} MiB at most, together of {MOST_BYTES_TOGETHER / 2**20:g}.",
     )
 
 
@@ -173,7 +175,7 @@ async def get_events(
 @router.post("/messages/{message_id}/feedback")
 def post_feedback(message_id: str, feedback: NewFeedback, services: ServicesOf, scope: CallerScope) -> FeedbackShape:
     """Says whether an answer helped. One feedback a message: the last one counts."""
-    return messages.save_feedback(services.database, scope, message_id, feedback.rating, feedback.comment)
+    return save_feedback(services.database, scope, message_id, feedback.rating, feedback.comment)
 
 
 def _as_error(message: MessageShape) -> ServiceError:

@@ -1,10 +1,10 @@
 """Pages of stored documents as they are cited: their text, their file, pictures of them, boxes on them.
 
-Owns the step from rows (document, page, passage, citation) to `ingestion.page_image`, which knows no rows. Does
-not know routes.
+Owns the step from rows (document, page, passage, citation) to those who draw, who know no rows. Does not know routes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,18 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app import files
-from app.db import Database
+from app import files, source_maps
+from app.bootstrap import Services
 from app.errors import Gone, NotFound
-from app.models import Citation, Document, Page, Passage
-from app.passages import unpack_source_map
+from app.models import Citation, Document, KnowledgeBase, Page, Passage
 from app.shapes import CitationShape, spans_from_row
-from ingestion import page_image
+from ingestion.archives import member_file
 from ingestion.errors import IngestionError
+from ingestion.page_request import PageSource, has_page_pictures
+from ingestion.text_image import render_text_page
 from rag.types import NO_PAGE, Span
 
-PDF = "application/pdf"
+ARCHIVE = ".zip"
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -41,30 +42,24 @@ class CitedPage:
         """What its picture depends on, scale apart."""
         return self.document.id, self.document.version, self.page.number, self.marked, self.around
 
-    def picture(self, files_folder: Path, scale: float) -> bytes:
-        """A PNG. Raises `Gone` when the file is not there any more."""
+    def picture(self, services: Services, scale: float) -> bytes:
+        """A PNG. Raises `Gone` when the file is not there any more, or its page cannot be drawn."""
+        if not has_page_pictures(self.document.media_type):
+            return render_text_page(self.document.title, self.page.text, self.marked, passage_spans=self.around)
         try:
-            if self.document.media_type != PDF:
-                return page_image.render_text_page(
-                    self.document.title, self.page.text, self.marked, passage_spans=self.around
-                )
-            return page_image.render_page(
-                files.open_path(files_folder, self.document.file_path),
-                self.page.number,
-                self.marked,
-                unpack_source_map(self.page.source_map).tolist(),
-                scale=scale,
-                passage_spans=self.around,
-            )
-        except (IngestionError, page_image.NoSuchPage) as error:
+            with _file_of(services, self.document) as file:
+                page = _page_source(file, self.document, self.page.number, self.page.source_map)
+                return services.page_drawer.picture(page, self.marked, scale=scale, around=self.around)
+        except IngestionError as error:
             raise Gone(f"The page cannot be shown any more: {error}", {"document": self.document.id}) from error
 
 
 def page_of_document(session: Session, document: Document, number: int, passage_id: str | None) -> CitedPage:
     """A page, and on it a passage. Raises `NotFound`. A document without pages is one page, number 1."""
-    page = session.get(Page, (document.key, number))
+    generation_id = _generation_of(session, document, passage_id)
+    page = session.get(Page, (document.key, generation_id, number))
     if page is None and number == 1:
-        page = session.get(Page, (document.key, NO_PAGE))
+        page = session.get(Page, (document.key, generation_id, NO_PAGE))
     if page is None:
         raise NotFound(
             f"{document.title!r} has no page {number}; it has {document.page_count}.",
@@ -90,47 +85,70 @@ def page_of_citation(session: Session, citation: Citation, number: int | None) -
         )
     spans = spans_from_row(citation.spans)
     wanted = spans[0].page if number is None else number
-    page = session.get(Page, (document.key, wanted))
+    page = session.get(Page, (document.key, _generation_of(session, document, citation.passage_id), wanted))
     if page is None or wanted not in {span.page for span in spans}:
         raise NotFound(f"The citation is not on page {wanted}.", {"citation": citation.id, "page": wanted})
     around = _passage_spans(session, document, citation.passage_id)
     return CitedPage(document, page, _on_page(spans, wanted), _on_page(around, wanted))
 
 
-def boxes_of(
-    database: Database, files_folder: Path, citations: Sequence[CitationShape]
-) -> dict[str, list[dict[str, Any]]]:
-    """Where the quotes stand on the pages of PDFs, by citation id; other citations are left out.
+def boxes_of(services: Services, citations: Sequence[CitationShape]) -> dict[str, list[dict[str, Any]]]:
+    """Where the quotes stand on the pages of PDFs and pictures, by citation id; other citations are left out.
 
-    Raises `IngestionError` and `page_image.NoSuchPage` when a file has gone or changed.
+    Raises `IngestionError` when a file has gone or changed.
     """
-    with database.read() as session:
-        of_pdfs = select(Document.id).where(
-            Document.id.in_({each.document_id for each in citations}), Document.media_type == PDF
-        )
-        pdfs = set(session.scalars(of_pdfs))
     found: dict[str, list[dict[str, Any]]] = {}
-    for citation in (each for each in citations if each.document_id in pdfs):
-        with database.read() as session:
+    for citation in citations:
+        with services.database.read() as session:
             row = session.get_one(Citation, citation.id)
             document = session.scalars(select(Document).where(Document.id == row.document_id)).first()
             if document is None or document.version != row.document_version:
                 continue
+            if not has_page_pictures(document.media_type):
+                continue
             spans = spans_from_row(row.spans)
             wanted = {span.page for span in spans}
             of_pages = select(Page.number, Page.source_map).where(
-                Page.document_key == document.key, Page.number.in_(wanted)
+                Page.document_key == document.key,
+                Page.generation_id == _generation_of(session, document, row.passage_id),
+                Page.number.in_(wanted),
             )
             maps = {row.number: row.source_map for row in session.execute(of_pages)}
-        file = files.open_path(files_folder, document.file_path)
-        found[citation.id] = [
-            {"page": box.page, "x0": box.x0, "y0": box.y0, "x1": box.x1, "y1": box.y1}
-            for number, source_map in sorted(maps.items())
-            for box in page_image.boxes_for(
-                file, number, _on_page(spans, number), unpack_source_map(source_map).tolist()
-            )
-        ]
+        with _file_of(services, document) as file:
+            found[citation.id] = [
+                {"page": box.page, "x0": box.x0, "y0": box.y0, "x1": box.x1, "y1": box.y1}
+                for number, source_map in sorted(maps.items())
+                for box in services.page_drawer.boxes(
+                    _page_source(file, document, number, source_map), _on_page(spans, number)
+                )
+            ]
     return found
+
+
+@contextmanager
+def _file_of(services: Services, document: Document) -> Iterator[Path]:
+    """The document's own file: of one that came in an archive, unpacked as long as it is wanted."""
+    stored = files.open_path(services.settings.files_folder, document.file_path)
+    if stored.suffix.lower() != ARCHIVE:
+        yield stored
+        return
+    with member_file(stored, document.external_id, services.limits) as member:
+        yield member
+
+
+def _page_source(file: Path, document: Document, number: int, source_map: bytes) -> PageSource:
+    places = source_maps.unpack(source_map)
+    return PageSource(file, document.media_type, number, places.runs, places.line_boxes)
+
+
+def _generation_of(session: Session, document: Document, passage_id: str | None) -> str:
+    """The generation whose pages a passage was cut from; the one that answers when it has gone, or none is meant."""
+    of_passage = select(Passage.generation_id).where(Passage.id == passage_id, Passage.document_key == document.key)
+    found = session.scalar(of_passage) if passage_id else None
+    if found is not None:
+        return found
+    answers = select(KnowledgeBase.generation_id).where(KnowledgeBase.id == document.knowledge_base_id)
+    return session.scalar(answers) or ""
 
 
 def _passage_spans(session: Session, document: Document, passage_id: str) -> tuple[Span, ...]:

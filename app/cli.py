@@ -6,18 +6,15 @@ Owns arguments and what is printed. What the verbs do is in `app.cli_verbs` and 
 import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 
+from app.cli_generations import commands as generations
+from app.cli_output import JsonOption, errors_for_people, fail, messages, out, print_result
 from app.cli_runtime import runtime
-from app.errors import ServiceError
 from app.settings import Settings
 
 app = typer.Typer(
@@ -29,15 +26,12 @@ app = typer.Typer(
 )
 knowledge_bases = typer.Typer(help="Create, list and delete knowledge bases.", no_args_is_help=True)
 index = typer.Typer(help="Compare indexes with the database, or build them anew.", no_args_is_help=True)
+knowledge_bases.add_typer(generations)
 app.add_typer(knowledge_bases, name="kb")
 app.add_typer(index, name="index")
 app.add_typer(runtime, name="runtime")
 
-out = Console()
-messages = Console(stderr=True)
-
 KnowledgeBaseOption = Annotated[str, typer.Option("--kb", help="Name or id of the knowledge base.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, in the shapes of the API.")]
 TopKOption = Annotated[int, typer.Option("--top-k", min=1, max=200, help="How many passages.")]
 FilterOption = Annotated[str, typer.Option("--filter", help='Narrows documents, as JSON: {"product": "LT-300"}.')]
 
@@ -52,7 +46,7 @@ def run(
     """Start the API, a worker, the user interface and, with --model, vLLM; Ctrl-C stops them."""
     from app import cli_run
 
-    with _errors_for_people():
+    with errors_for_people():
         cli_run.run(_settings(), sample=sample, model=model, console=out)
 
 
@@ -61,7 +55,7 @@ def serve() -> None:
     """Start the API alone."""
     from app import cli_run
 
-    with _errors_for_people():
+    with errors_for_people():
         cli_run.serve(_settings())
 
 
@@ -70,7 +64,7 @@ def worker() -> None:
     """Start a worker alone: it reads what has been uploaded."""
     from app import cli_run
 
-    with _errors_for_people():
+    with errors_for_people():
         cli_run.work(_settings())
 
 
@@ -79,7 +73,7 @@ def ui() -> None:
     """Start the user interface alone."""
     from app import cli_run
 
-    with _errors_for_people():
+    with errors_for_people():
         cli_run.show_ui(_settings())
 
 
@@ -92,9 +86,9 @@ def create_knowledge_base(
     """Create a knowledge base."""
     from app import cli_verbs
 
-    with _errors_for_people():
+    with errors_for_people():
         made = cli_verbs.create_knowledge_base(_settings(), name, language)
-        _print(made.model_dump(mode="json"), as_json, f"Created the knowledge base {made.name} ({made.id}).")
+        print_result(made.model_dump(mode="json"), as_json, f"Created the knowledge base {made.name} ({made.id}).")
 
 
 @knowledge_bases.command("list")
@@ -102,13 +96,13 @@ def list_knowledge_bases(as_json: JsonOption = False) -> None:
     """List the knowledge bases."""
     from app import cli_verbs
 
-    with _errors_for_people():
+    with errors_for_people():
         rows = cli_verbs.list_knowledge_bases(_settings())
         table = Table("name", "documents", "passages", "windows", "id")
         for row in rows:
             counts = (row.document_count, row.passage_count, row.window_count)
             table.add_row(row.name, *(f"{count:,}" for count in counts), row.id)
-        _print([row.model_dump(mode="json") for row in rows], as_json, table)
+        print_result([row.model_dump(mode="json") for row in rows], as_json, table)
 
 
 @knowledge_bases.command("delete")
@@ -118,9 +112,19 @@ def delete_knowledge_base(name: str, yes: Annotated[bool, typer.Option("--yes", 
 
     if not yes and not typer.confirm(f"Delete {name} and all that is in it?"):
         raise typer.Exit(1)
-    with _errors_for_people():
+    with errors_for_people():
         cli_verbs.delete_knowledge_base(_settings(), name)
         messages.print(f"Deleted the knowledge base {name}.")
+
+
+@knowledge_bases.command("report")
+def report_on_documents(name: str, as_json: JsonOption = False) -> None:
+    """Tell what is in its documents: languages, near-duplicates, recurring and unreadable text, and what filters do."""
+    from app import cli_report
+
+    with errors_for_people():
+        report = cli_report.document_report(_settings(), name)
+        print_result(report.model_dump(mode="json"), as_json, cli_report.for_people(report))
 
 
 @knowledge_bases.command("export")
@@ -133,12 +137,12 @@ def export_knowledge_base(
     """Write a knowledge base into one file, with its documents, vectors and uploaded files."""
     from app import cli_bundle
 
-    with _errors_for_people():
+    with errors_for_people():
         made = cli_bundle.export(_settings(), name, file, overwrite)
         counts = made["counts"]
         left_out = f"; {counts['left_out']:,} without content left out" if counts["left_out"] else ""
         summary = f"{made['file']}: {counts['documents']:,} documents, {counts['passages']:,} passages{left_out}, "
-        _print(made, as_json, f"{summary}{made['bytes'] / 2**20:,.1f} MiB.")
+        print_result(made, as_json, f"{summary}{made['bytes'] / 2**20:,.1f} MiB.")
 
 
 @knowledge_bases.command("import")
@@ -150,13 +154,13 @@ def import_knowledge_base(
     """Make a knowledge base of an exported file; all of it or nothing."""
     from app import cli_bundle
 
-    with _errors_for_people():
+    with errors_for_people():
         made = cli_bundle.import_(_settings(), file, name)
         for warning in made["warnings"]:
             messages.print(f"[bold yellow]Warning:[/] {warning}", highlight=False)
         row = made["knowledge_base"]
         summary = f"Imported {row['name']}: {row['document_count']:,} documents, {row['passage_count']:,} passages."
-        _print(made, as_json, summary)
+        print_result(made, as_json, summary)
 
 
 @app.command()
@@ -168,9 +172,9 @@ def ingest(
     """Read documents into a knowledge base (made if it is missing) and wait until they can be asked."""
     from app import cli_ingest
 
-    with _errors_for_people():
+    with errors_for_people():
         outcome = cli_ingest.ingest(_settings(), kb, paths, console=messages)
-        _print(outcome.as_json(), as_json, outcome.summary())
+        print_result(outcome.as_json(), as_json, outcome.summary())
     if outcome.has_failures:
         raise typer.Exit(1)
 
@@ -187,12 +191,12 @@ def sync(
 ) -> None:
     """Bring a knowledge base up to a folder or a list of web pages: what is new, changed and gone."""
     from app import cli_sync
-    from app.sync import Options
+    from app.sync.sync import Options
 
-    with _errors_for_people():
+    with errors_for_people():
         options = Options(delete=delete, force=force, adopt=adopt)
         done = cli_sync.run_sync(_settings(), kb, source, options, dry_run=dry_run, console=messages)
-        _print(done, as_json, cli_sync.summary(done))
+        print_result(done, as_json, cli_sync.summary(done))
     if done["failed"]:
         raise typer.Exit(1)
 
@@ -208,14 +212,14 @@ def search(
     """Find passages, best first, without an answer."""
     from app import cli_verbs
 
-    with _errors_for_people():
+    with errors_for_people():
         found = cli_verbs.search(_settings(), kb, query, top_k, _json_object(filter))
         table = Table("score", "document", "page", "section", "text", expand=True)
         for hit in found.hits:
             page = hit.page_label or next((str(span.page) for span in hit.spans if span.page), "")
             section = " › ".join(hit.heading_path)
             table.add_row(f"{hit.score or 0:.2f}", hit.title, page, section, " ".join(hit.text.split())[:200])
-        _print(found.model_dump(mode="json"), as_json, table)
+        print_result(found.model_dump(mode="json"), as_json, table)
 
 
 @app.command()
@@ -223,9 +227,9 @@ def ask(question: str, kb: KnowledgeBaseOption, filter: FilterOption = "{}", as_
     """Ask one question and print the answer with its sources."""
     from app import cli_verbs
 
-    with _errors_for_people():
+    with errors_for_people():
         message = cli_verbs.ask(_settings(), kb, question, _json_object(filter))
-        _print(message.model_dump(mode="json"), as_json, cli_verbs.answer_for_people(message))
+        print_result(message.model_dump(mode="json"), as_json, cli_verbs.answer_for_people(message))
 
 
 @app.command()
@@ -240,12 +244,12 @@ def evaluate(
     """Measure retrieval on questions whose documents are known."""
     from app import cli_verbs
 
-    with _errors_for_people():
+    with errors_for_people():
         figures = cli_verbs.evaluate(_settings(), kb, queries, qrels, top_k, run_out)
         table = Table("figure", "value")
         for name, value in figures.items():
             table.add_row(name, f"{value:.4f}" if isinstance(value, float) else f"{value}")
-        _print(figures, as_json, table)
+        print_result(figures, as_json, table)
 
 
 @index.command("check")
@@ -256,7 +260,7 @@ def index_check(
     """Compare every index with the database; exits 1 when they differ."""
     from app import cli_verbs
 
-    with _errors_for_people():
+    with errors_for_people():
         reports = cli_verbs.index_check(_settings(), kb)
         table = Table("knowledge base", "passages", "orphans", "missing")
         for report in reports:
@@ -265,7 +269,7 @@ def index_check(
                 str(report["passages"]),
                 *(str(len(report[key])) for key in ("orphans", "missing")),
             )
-        _print(reports, as_json, table)
+        print_result(reports, as_json, table)
     if any(report["orphans"] or report["missing"] for report in reports):
         raise typer.Exit(1)
 
@@ -277,7 +281,7 @@ def index_rebuild(
     """Build indexes anew from the database, without embedding anything again."""
     from app import cli_verbs
 
-    with _errors_for_people():
+    with errors_for_people():
         for name in cli_verbs.index_rebuild(_settings(), kb):
             messages.print(f"Built the index of {name} anew.")
 
@@ -287,7 +291,7 @@ def migrate() -> None:
     """Bring the database to this version's tables."""
     from app import cli_verbs
 
-    with _errors_for_people():
+    with errors_for_people():
         cli_verbs.migrate(_settings())
         messages.print("The database is up to date.")
 
@@ -299,7 +303,7 @@ def settings(
     """Print every setting with its value; secrets are hidden."""
     from app.settings_reference import setting_rows, settings_markdown
 
-    with _errors_for_people():
+    with errors_for_people():
         current = _settings()
         if markdown:
             sys.stdout.write(settings_markdown(current) + "\n")
@@ -323,40 +327,10 @@ def _json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        _fail(f'--filter must be JSON, such as {{"product": "LT-300"}}: {error}')
+        fail(f'--filter must be JSON, such as {{"product": "LT-300"}}: {error}')
     if not isinstance(value, dict):
-        _fail('--filter must be a JSON object, such as {"product": "LT-300"}.')
+        fail('--filter must be a JSON object, such as {"product": "LT-300"}.')
     return value
-
-
-def _print(data: object, as_json: bool, for_people: object) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2) + "\n")
-    else:
-        out.print(for_people)
-
-
-def _fail(message: str) -> NoReturn:
-    messages.print(f"[bold red]Error:[/] {message}", highlight=False)
-    raise typer.Exit(2)
-
-
-@contextmanager
-def _errors_for_people() -> Iterator[None]:
-    """Errors made for people are printed without a trace; everything else is a bug and shows one."""
-    from app.processes import ChildGaveUp, PortTaken
-    from ingestion.errors import IngestionError
-    from model_runtime.errors import EmbedderError
-    from model_runtime.vllm_errors import VllmError
-    from rag.errors import RagError
-
-    try:
-        yield
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors()]
-        _fail("; ".join(lines))
-    except (ServiceError, IngestionError, RagError, EmbedderError, VllmError, PortTaken, ChildGaveUp) as error:
-        _fail(str(error))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 from app.bundle_export import export_bundle
 from app.bundle_import import import_bundle
 from app.cli_verbs import SCOPE, services_for
+from app.document_filters import apply_filters
 from app.errors import BadRequest
 from app.knowledge_bases import get_knowledge_base
 from app.models import new_id
@@ -43,6 +44,7 @@ def import_(settings: Settings, path: Path, name: str) -> dict[str, Any]:
     services = services_for(settings)
     services.prepare()
     imported = import_bundle(services, SCOPE, path, name or None)
+    apply_filters(services, imported.knowledge_base.id)
     if not imported.warnings:
         with suppress(IndexBusy):  # then a worker is at it
             services.index(imported.knowledge_base).write_snapshot(services.passages(imported.knowledge_base))

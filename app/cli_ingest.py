@@ -20,15 +20,16 @@ from sqlalchemy import select
 
 from app.bootstrap import Services
 from app.cli_verbs import SCOPE, services_for
+from app.db import in_parts
 from app.documents import RejectedFile, accept
 from app.errors import BadRequest, NotFound, TooLargeRequest, UnsupportedUpload
+from app.folders import documents_below
 from app.knowledge_bases import NewKnowledgeBase, create_knowledge_base
 from app.models import Document, Job, new_id
 from app.settings import Settings
 from app.shapes import DocumentShape, ErrorBody
 from app.uploads import ReceivedFile, Upload, checked_name
 from app.worker import run_until_idle
-from ingestion.archives import worth_reading
 from ingestion.detect import SUPPORTED_SUFFIXES
 
 _FILES_AT_ONCE = 200
@@ -37,11 +38,12 @@ _ENDED = ("done", "failed", "cancelled")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of every source: its documents, and what was refused or failed."""
+    """What became of every source: its documents, what was refused or failed, and what jobs that ended well say."""
 
     knowledge_base: str
     documents: list[DocumentShape]
     failed_sources: list[RejectedFile]
+    notes: list[str]
     seconds: float
 
     @property
@@ -52,6 +54,7 @@ class Outcome:
         return {
             "knowledge_base": self.knowledge_base,
             "documents": [document.model_dump(mode="json") for document in self.documents],
+            "notes": self.notes,
             "failed": [each.model_dump(mode="json") for each in self.failed_sources],
             "seconds": round(self.seconds, 3),
         }
@@ -63,6 +66,7 @@ class Outcome:
             f"{len(ready):,} documents can be asked in {self.knowledge_base}: {pages:,} pages, {passages:,} passages, "
             f"{self.seconds:.1f} s."
         ]
+        lines += self.notes
         lines += [f"Failed: {each.external_id}: {each.message}" for each in self.documents if each.status == "failed"]
         lines += [f"Refused: {each.name}: {each.error.message}" for each in self.failed_sources]
         return "\n".join(lines)
@@ -93,9 +97,7 @@ def _files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     found: list[tuple[Path, str]] = []
     for path in paths:
         if path.is_dir():
-            names = [each.relative_to(path).as_posix() for each in sorted(path.rglob("*")) if each.is_file()]
-            known = [name for name in worth_reading(names) if name.lower().endswith(SUPPORTED_SUFFIXES)]
-            found += [(path / name, name) for name in known]
+            found += [(file, name) for name, file in documents_below(path, _refuse)]
         elif path.is_file():
             found.append((path, path.name))
         else:
@@ -103,6 +105,10 @@ def _files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     if not found:
         raise BadRequest(f"The folder holds no file of a known type ({', '.join(SUPPORTED_SUFFIXES)}).")
     return found
+
+
+def _refuse(error: OSError) -> None:
+    raise BadRequest(f"{error.filename} cannot be read: {error.strerror}; nothing was taken in.") from error
 
 
 def _queue(
@@ -209,15 +215,16 @@ def _bar(console: Console) -> Progress:
 
 def _results(
     services: Services, documents: set[str], jobs: set[str], refused: list[RejectedFile]
-) -> tuple[list[DocumentShape], list[RejectedFile]]:
-    """The documents as they are now, those of many-record sources included, and the sources that failed."""
+) -> tuple[list[DocumentShape], list[RejectedFile], list[str]]:
+    """The documents as they are now, those of many-record sources included, the sources that failed, and notes."""
     found: list[DocumentShape] = []
+    notes: list[str] = []
     failed = list(refused)
     with services.database.read() as session:
-        for part in _parts(sorted(documents)):
+        for part in in_parts(sorted(documents)):
             rows = session.scalars(select(Document).where(Document.id.in_(part)))
             found += [DocumentShape.of(row) for row in rows]
-        for part in _parts(sorted(jobs)):
+        for part in in_parts(sorted(jobs)):
             rows = session.scalars(select(Document).where(Document.job_id.in_(part), Document.id.not_in(documents)))
             found += [DocumentShape.of(row) for row in rows]
             ended_badly = select(Job).where(Job.id.in_(part), Job.status.in_(("failed", "cancelled")))
@@ -227,9 +234,6 @@ def _results(
                 for job in session.scalars(ended_badly)
                 if job.external_id not in named
             ]
-    return found, failed
-
-
-def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for at in range(0, len(ids), 500):
-        yield ids[at : at + 500]
+            ended_well = select(Job.external_id, Job.message).where(Job.id.in_(part), Job.status == "done")
+            notes += [f"{name}: {message}" for name, message in session.execute(ended_well) if message]
+    return found, failed, notes

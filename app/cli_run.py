@@ -32,10 +32,11 @@ from app.processes import (
     wait_until_answering,
 )
 from app.settings import Settings
-from model_runtime.smollm2 import DEMONSTRATION_MODELS
+from model_runtime.demonstration.smollm2 import DEMONSTRATION_MODELS
 
 SAMPLE_NAME = "sample"
-_START_S = 300.0  # a model that is loaded beside them takes most of a small machine
+_START_S = 120.0
+_START_BESIDE_A_MODEL_S = 300.0  # its loading takes most of a small machine
 _FINAL = {"ready", "ready_with_warnings", "failed", "cancelled"}
 
 
@@ -57,8 +58,10 @@ def run(settings: Settings, *, sample: bool, model: str, console: Console) -> No
             with console.status("Starting the API, a worker and the user interface"):
                 for child in children:
                     child.start()
-                wait_until_answering(f"{settings.api_address}/ready", children, _START_S, _can_find)
-                wait_until_answering(f"{settings.ui_address}/_stcore/health", children, _START_S)
+                start_s = _START_S if server is None else _START_BESIDE_A_MODEL_S
+                ready = f"{settings.api_address}/ready"
+                wait_until_answering(ready, children, start_s, _can_find, _with_key(settings))
+                wait_until_answering(f"{settings.ui_address}/_stcore/health", children, start_s)
             if sample and not stopping.is_set():
                 _ensure_sample(settings, console, stopping, children)
             if server is not None:
@@ -169,9 +172,12 @@ def _ui_child(settings: Settings, log: Path) -> Child:
 
 def api_client(settings: Settings) -> httpx.Client:
     """A client of our own API, with the admin key if there is one."""
+    return httpx.Client(base_url=settings.api_address, headers=_with_key(settings), timeout=60, trust_env=False)
+
+
+def _with_key(settings: Settings) -> dict[str, str]:
     key = settings.server.admin_key
-    headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
-    return httpx.Client(base_url=settings.api_address, headers=headers, timeout=60)
+    return {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
 
 
 def _ensure_sample(settings: Settings, console: Console, stopping: threading.Event, children: Sequence[Child]) -> None:

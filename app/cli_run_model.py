@@ -1,7 +1,7 @@
 """The model server beside `answerdesk run --model`: started, waited for, warmed up, reported on and stopped.
 
 Owns what `answerdesk run` says and waits for. The server itself, its watching and its restarts are
-`model_runtime.vllm_server` and its supervisor; what answers with it is told through the API's environment.
+`model_runtime.server.control` and its supervisor; what answers with it is told through the API's environment.
 """
 
 import os
@@ -15,19 +15,21 @@ from rich.console import Console
 
 from app.processes import require_free_port
 from app.settings import AnswererName, Settings
-from model_runtime.vllm_errors import StartFailed
-from model_runtime.vllm_server import start, stop
-from model_runtime.vllm_settings import RuntimeSettings
-from model_runtime.vllm_state import LIVE, RuntimeFolder, State, Status
+from model_runtime.server.control import source_of, start, stop
+from model_runtime.server.errors import StartFailed
+from model_runtime.server.settings import RuntimeSettings
+from model_runtime.server.state import LIVE, RuntimeFolder, State, Status
 
 _POLL_S = 0.3
 _FIRST_ANSWER_S = 120.0
+_IN_USE = LIVE - {State.STOPPING}
 
 
 class ModelServer:
     """The one model server of an installation, for as long as `answerdesk run` lasts.
 
-    A folder is served under its own name, for the pages name the model under each answer.
+    A folder is served under its own name, for the pages name the model under each answer. A server of the same model
+    that `answerdesk runtime start` has started answers instead, and is left running.
     """
 
     def __init__(self, settings: Settings, wanted: RuntimeSettings, console: Console) -> None:
@@ -44,7 +46,12 @@ class ModelServer:
 
     def start(self) -> None:
         """Begins; does not wait. Raises `PortTaken` or `VllmError`."""
-        if self._folder.read().state not in LIVE:  # else there is a better answer than the port
+        running = self._folder.read()
+        if running.state in _IN_USE and running.source == source_of(self._wanted.model):
+            self.name, self.address = running.model, running.address
+            self._report(f"Answering with {self.name}, which is served already; `answerdesk runtime stop` ends it.")
+            return
+        if running.state not in LIVE:  # else there is a better answer than the port
             require_free_port(self._wanted.host, self._wanted.port, "ANSWERDESK_RUNTIME__PORT")
         self.address = start(self._wanted, self._path, os.environ, wait=False, report=self._report).address
         self._is_started = True
@@ -93,7 +100,7 @@ class ModelServer:
             self._report(f"{self.name} is no longer served, answers will say so. {_reason(status)}")
 
     def stop(self) -> None:
-        """Ends the server with all its workers. Raises `StillThere`."""
+        """Ends the server with all its workers, if it is ours. Raises `StillThere`."""
         if self._is_started:
             stop(self._path, self._wanted.stop_within_s)
 

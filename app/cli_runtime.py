@@ -1,37 +1,36 @@
 """The commands `answerdesk runtime ...`: what a model needs, before it is bought; starting and stopping its server.
 
-Owns arguments and printing. What is planned is in `model_runtime.planner`, what is started in
-`model_runtime.vllm_server`.
+Owns arguments and printing. What is planned is in `model_runtime.plan.planner`, what is started in
+`model_runtime.server.control`.
 """
 
 import json
 import os
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
+from app.cli_errors import errors_for_people
 from app.cli_runtime_bench import bench
 from app.cli_runtime_build import build, settings_for
 from app.cli_runtime_verify import verify
 from app.settings import Settings
-from model_runtime.plan_errors import PlanError
-from model_runtime.plan_gpus import find_gpu
-from model_runtime.plan_memory import KvType
-from model_runtime.plan_models import load_model
-from model_runtime.plan_quantization import Quantization
-from model_runtime.plan_report import as_json as plan_as_json
-from model_runtime.plan_report import as_text
-from model_runtime.planner import MOST_GPUS, Wish, checkpoint_quantization, default_context
-from model_runtime.planner import plan as make_plan
-from model_runtime.vllm_errors import StartFailed, VllmError
-from model_runtime.vllm_state import LIVE, RuntimeFolder, State, Status
+from model_runtime.plan.errors import PlanError
+from model_runtime.plan.gpus import find_gpu
+from model_runtime.plan.memory import KvType
+from model_runtime.plan.models import load_model
+from model_runtime.plan.planner import MOST_GPUS, PlanRequest, checkpoint_quantization, default_context
+from model_runtime.plan.planner import plan as make_plan
+from model_runtime.plan.quantization import Quantization
+from model_runtime.plan.report import as_json as plan_as_json
+from model_runtime.plan.report import as_text
+from model_runtime.server.errors import StartFailed, VllmError
+from model_runtime.server.state import LIVE, RuntimeFolder, State, Status
 
 runtime = typer.Typer(help="Plan, start and stop the model server.", no_args_is_help=True)
 messages = Console(stderr=True)
@@ -63,7 +62,7 @@ def plan(
     """Say what GPUs can serve of a model, from its config.json alone: memory, conversations, bounds on speed."""
     with _errors_for_people():
         shape = load_model(model, hub_cache)
-        wish = Wish(
+        request = PlanRequest(
             shape=shape,
             gpu=find_gpu(gpu),
             gpus=gpus,
@@ -75,7 +74,7 @@ def plan(
             max_batched_tokens=max_batched_tokens,
             reserve_gib=reserve_gib,
         )
-        made = make_plan(wish)
+        made = make_plan(request)
     sys.stdout.write(json.dumps(plan_as_json(made), ensure_ascii=False, indent=2) + "\n" if as_json else as_text(made))
     if made.recommended is None:
         raise typer.Exit(1)
@@ -89,8 +88,8 @@ def start(
 ) -> None:
     """Start the model server and wait until it is ready; it goes on running by itself."""
     from app.processes import require_free_port
-    from model_runtime.vllm_server import start as start_server
-    from model_runtime.vllm_server import stop as stop_server
+    from model_runtime.server.control import start as start_server
+    from model_runtime.server.control import stop as stop_server
 
     with _errors_for_people():
         settings = Settings()
@@ -109,7 +108,7 @@ def start(
 @runtime.command("stop")
 def stop(as_json: JsonOption = False) -> None:
     """Stop the model server with all its workers, also when what watched over it was killed."""
-    from model_runtime.vllm_server import stop as stop_server
+    from model_runtime.server.control import stop as stop_server
 
     with _errors_for_people():
         settings = Settings()
@@ -171,25 +170,12 @@ def _say(text: str) -> None:
     messages.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-@contextmanager
-def _errors_for_people() -> Iterator[None]:
-    """Errors made for people are printed without a trace; everything else is a bug and shows one."""
+def _errors_for_people() -> AbstractContextManager[None]:
     from app.processes import PortTaken
 
-    try:
-        yield
-    except ValidationError as error:
-        _fail("; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()))
-    except (PlanError, VllmError, PortTaken) as error:
-        _fail(str(error))
+    return errors_for_people(PlanError, VllmError, PortTaken)
 
 
-def _fail(text: str) -> NoReturn:
-    messages.print("Error:", style="bold red", end=" ")
-    _say(text)
-    raise typer.Exit(2)
-
-
-runtime.command("build")(_errors_for_people()(build))
+runtime.command("build")(build)
 runtime.command("bench")(bench)
 runtime.command("verify")(verify)

@@ -2,46 +2,47 @@
 
 Owns arguments, printing, and what there is to measure: the model server that runs, and an Answerdesk started for the
 measurement (`app.throwaway`), so that the installation's data and caches neither disturb nor are touched. What is
-measured is in `model_runtime.bench`.
+measured is in `model_runtime.bench.measure`.
 """
 
 import asyncio
 import json
-import shutil
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, NoReturn
+from dataclasses import dataclass
+from typing import Annotated
 
 import httpx
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 
+from app.cli_errors import errors_for_people
 from app.processes import ChildGaveUp
 from app.settings import Settings
 from app.throwaway import Throwaway, throwaway_answerdesk
 from model_runtime.addresses import as_reached
-from model_runtime.bench import Load, Through, measure
-from model_runtime.bench_bound import Served, gpu_named, shares
-from model_runtime.bench_errors import BenchError
-from model_runtime.bench_generator import generator_cost, http_client, serving
-from model_runtime.bench_manuals import Manuals
-from model_runtime.bench_relay import Relay
-from model_runtime.bench_report import Result, as_json, as_text
-from model_runtime.bench_targets import Server, inspect_server
-from model_runtime.plan_errors import PlanError
-from model_runtime.plan_gpus import Gpu, find_gpu
-from model_runtime.plan_memory import KvType, Split
-from model_runtime.plan_models import load_model
-from model_runtime.plan_quantization import Quantization
-from model_runtime.planner import checkpoint_quantization
-from model_runtime.vllm_settings import Device, KvCacheType, RuntimeSettings, WeightFormat
-from model_runtime.vllm_state import LIVE, RuntimeFolder
+from model_runtime.bench.bound import ServedModel, gpu_named, shares
+from model_runtime.bench.errors import BenchError
+from model_runtime.bench.load_generator import generator_cost, http_client, serving
+from model_runtime.bench.manuals import Manuals
+from model_runtime.bench.measure import Load, Through, measure
+from model_runtime.bench.relay import Relay
+from model_runtime.bench.report import Result, as_json, as_text
+from model_runtime.bench.targets import Server, inspect_server
+from model_runtime.nvidia import NotTold, gpus
+from model_runtime.plan.errors import PlanError
+from model_runtime.plan.gpus import Gpu, find_gpu
+from model_runtime.plan.memory import Split, split_named
+from model_runtime.plan.models import load_model
+from model_runtime.server.in_the_plan import kv_type_of, quantization_of, split_of
+from model_runtime.server.settings import Device, RuntimeSettings
+from model_runtime.server.state import LIVE, RuntimeFolder
 
 messages = Console(stderr=True)
+
+_DRIVER_WITHIN_S = 20.0
 
 
 def bench(
@@ -57,41 +58,45 @@ def bench(
     gpu: Annotated[
         str, typer.Option(help="Short name as in `runtime plan`, for the bound; left out: what the driver says.")
     ] = "",
+    split: Annotated[
+        str, typer.Option(help='As `runtime plan` names it ("TP4 EP4"), for the bound; left out: as in the settings.')
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of the random prompts.")] = 1,
     as_json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure the running model server, straight and through Answerdesk in turn: throughput, times to tokens, ratio."""
-    try:
+    with errors_for_people(BenchError, PlanError, ChildGaveUp, httpx.HTTPError):
         settings = Settings()
+        chosen = _Chosen(address.rstrip("/").removesuffix("/v1"), model, find_gpu(gpu) if gpu else None, _split(split))
         load = Load(_numbers(streams, "streams"), _numbers(prompt_tokens, "prompt-tokens"), output_tokens, rounds, seed)
         with messages.status("Measuring") as status:
-            result = asyncio.run(_measured(settings, load, address, model, gpu, through_api, _reporting(status)))
-    except ValidationError as error:
-        _fail("; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()))
-    except (BenchError, PlanError, ChildGaveUp, httpx.HTTPError) as error:
-        _fail(str(error) or type(error).__name__)
+            result = asyncio.run(_measured(settings, load, chosen, through_api, _reporting(status)))
     sys.stdout.write(json.dumps(as_json(result), indent=2) + "\n" if as_json_ else as_text(result))
     if result.has_errors:
         raise typer.Exit(1)
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    """What the command line says of the server; what is empty or None is found out, or as in the settings."""
+
+    address: str
+    model: str
+    gpu: Gpu | None
+    split: Split | None
+
+
 async def _measured(
-    settings: Settings,
-    load: Load,
-    address: str,
-    model: str,
-    gpu: str,
-    through_api: bool,
-    report: Callable[[str], None],
+    settings: Settings, load: Load, chosen: _Chosen, through_api: bool, report: Callable[[str], None]
 ) -> Result:
     runtime = settings.runtime
-    address = (address or _own_address(settings)).rstrip("/").removesuffix("/v1")
+    address = chosen.address or _own_address(settings)
     report("measuring the load generator itself")
     cost = await generator_cost()
     async with http_client(address, runtime.api_key.get_secret_value() if runtime.api_key else "") as client:
-        server = await inspect_server(client, model)
+        server = await inspect_server(client, chosen.model)
         load.require_fits(server, through=through_api)
-        served, no_bound = _served(settings, server, gpu)
+        served, no_bound = _served(settings, server, chosen)
         if through_api:
             async with _through(settings, load, client, server, report) as (through, reading_done):
                 cells = await measure(load, client, server, through, reading_done=reading_done, report=report)
@@ -134,41 +139,43 @@ def _own_address(settings: Settings) -> str:
     return f"http://{as_reached(settings.runtime.host)}:{settings.runtime.port}"
 
 
-def _served(settings: Settings, server: Server, gpu: str) -> tuple[Served | None, str]:
+def _served(settings: Settings, server: Server, chosen: _Chosen) -> tuple[ServedModel | None, str]:
     """What the planner's bound depends on, or why there is none."""
     runtime = settings.runtime
-    if not gpu and RuntimeFolder(settings.runtime_folder).read().device == Device.CPU:
+    is_ours = chosen.address in ("", _own_address(settings))
+    if not is_ours and not (chosen.gpu and chosen.split):
+        return None, "what serves at another address is not known here; name it with --gpu and --split."
+    if is_ours and not chosen.gpu and RuntimeFolder(settings.runtime_folder).read().device == Device.CPU:
         return None, "the model is served on a CPU, and the planner's table has GPUs only."
-    found = find_gpu(gpu) if gpu else _installed_gpu()
-    if found is None:
+    gpu = chosen.gpu or _installed_gpu()
+    if gpu is None:
         return None, "no GPU of the planner's table was found here; name it with --gpu."
     try:
         shape = load_model(server.root)
-        quantization = (
-            checkpoint_quantization(shape)
-            if runtime.quantization is WeightFormat.CHECKPOINT
-            else Quantization(runtime.quantization.value)
-        )
     except PlanError as error:
         return None, str(error)
-    kv_type = KvType.FP8 if runtime.kv_cache_dtype is KvCacheType.FP8 else KvType.BF16
-    return Served(shape, _split(runtime), found, quantization, kv_type), ""
-
-
-def _split(runtime: RuntimeSettings) -> Split:
-    sizes = (runtime.tensor_parallel_size, runtime.pipeline_parallel_size, runtime.data_parallel_size)
-    return Split(*sizes, experts_whole=runtime.expert_parallel)
+    told = runtime if is_ours else RuntimeSettings()
+    quantization = quantization_of(told, shape)
+    if quantization is None:
+        return None, f"the configuration of {shape.name} does not tell how its weights are packed."
+    return ServedModel(shape, chosen.split or split_of(told), gpu, quantization, kv_type_of(told)), ""
 
 
 def _installed_gpu() -> Gpu | None:
     """The first GPU that NVIDIA's driver names, if the planner knows it."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
+    try:
+        first = next(iter(gpus(_DRIVER_WITHIN_S)), None)
+    except NotTold:
         return None
-    command = [program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    name, _, memory = (said.stdout.splitlines() or [""])[0].rpartition(",")
-    return gpu_named(name, float(memory)) if said.returncode == 0 and name else None
+    return gpu_named(first.name, first.total_bytes / 2**20) if first and first.total_bytes else None
+
+
+def _split(text: str) -> Split | None:
+    """Raises `BenchError`."""
+    try:
+        return split_named(text) if text else None
+    except ValueError as error:
+        raise BenchError(f"--split takes what `runtime plan` prints, such as 'TP4 EP4': {error}") from error
 
 
 def _numbers(text: str, option: str) -> tuple[int, ...]:
@@ -184,9 +191,3 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
 
 def _reporting(status: Status) -> Callable[[str], None]:
     return lambda text: status.update(f"Measuring: {text}")
-
-
-def _fail(text: str) -> NoReturn:
-    messages.print("Error:", style="bold red", end=" ")
-    messages.print(text, markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(2)

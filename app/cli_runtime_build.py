@@ -1,7 +1,7 @@
 """`answerdesk runtime build`, and what a model's name means to `runtime start` and `run`.
 
 Owns the short name of the demonstration model as it is typed, and the progress of its building. How it is built is
-`model_runtime.smollm2`.
+`model_runtime.demonstration.smollm2`.
 """
 
 import json
@@ -14,12 +14,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
+from app.cli_errors import errors_for_people
 from app.settings import Settings
-from model_runtime.smollm2 import CONTEXT, SHORT_NAME, build_smollm2_moe
-from model_runtime.sparse_upcycling import Experts
-from model_runtime.vllm_errors import Refused
-from model_runtime.vllm_server import interpreter_of
-from model_runtime.vllm_settings import RuntimeSettings
+from model_runtime.demonstration.smollm2 import CONTEXT, SHORT_NAME, build_smollm2_moe
+from model_runtime.demonstration.sparse_upcycling import Experts
+from model_runtime.server.control import interpreter_of
+from model_runtime.server.errors import Refused, VllmError
+from model_runtime.server.settings import RuntimeSettings
 
 
 class Buildable(StrEnum):
@@ -35,9 +36,10 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write the folder of a demonstration model into the cache, and print where it is."""
-    if top_k > experts:
-        raise Refused(f"a token cannot use {top_k} of {experts} experts: --top-k is at most --experts")
-    folder = _built(Settings(), Experts(experts, top_k), Console(stderr=True))
+    with errors_for_people(VllmError):
+        if top_k > experts:
+            raise Refused(f"a token cannot use {top_k} of {experts} experts: --top-k is at most --experts")
+        folder = _built(Settings(), Experts(experts, top_k), Console(stderr=True))
     shown = json.dumps({"model": model.value, "folder": str(folder)}) if as_json else str(folder)
     sys.stdout.write(f"{shown}\n")
 

@@ -1,4 +1,4 @@
-"""The command `answerdesk runtime verify`. Owns its arguments and printing; the check is `model_runtime.verify`."""
+"""The command `answerdesk runtime verify`. Owns arguments and printing; the check is `model_runtime.verify.check`."""
 
 import json
 import os
@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
+from app.cli_errors import errors_for_people, fail
 from app.settings import Settings
-from model_runtime.plan_errors import PlanError
-from model_runtime.verify_choices import Architecture, Precision
-from model_runtime.verify_errors import VerifyError
-from model_runtime.vllm_errors import VllmError
+from model_runtime.plan.errors import PlanError
+from model_runtime.server.errors import VllmError
+from model_runtime.verify.choices import Architecture, Precision
+from model_runtime.verify.errors import VerifyError
 
 messages = Console(stderr=True)
 
@@ -37,25 +37,24 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare what vLLM serves with transformers, on small models; exits with 1 when they differ."""
-    from model_runtime.verify import Wish
-    from model_runtime.verify import verify as check
-    from model_runtime.verify_report import as_json as verdict_as_json
-    from model_runtime.verify_report import as_text
+    from model_runtime.verify.check import CheckRequest
+    from model_runtime.verify.check import verify as check
+    from model_runtime.verify.report import as_json as verdict_as_json
+    from model_runtime.verify.report import as_text
 
-    try:
+    with errors_for_people(VerifyError, VllmError, PlanError):
         settings = Settings()
-        wish = Wish(
-            architectures=tuple(architecture or Architecture),
+        request = CheckRequest(
+            architectures=tuple(dict.fromkeys(architecture or Architecture)),
             tensor_parallel_size=tensor_parallel_size,
             precision=precision,
             mutant=mutant,
         )
-        with _ended_like_by_ctrl_c(), messages.status("Writing small models") as status:
-            verdict = check(wish, settings.runtime, settings.home_folder / "verify", os.environ, status.update)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was started is stopped, and the models are removed")
-    except (ValidationError, VerifyError, VllmError, PlanError) as error:
-        _fail(str(error))
+        try:
+            with _ended_like_by_ctrl_c(), messages.status("Writing small models") as status:
+                verdict = check(request, settings.runtime, settings.home_folder / "verify", os.environ, status.update)
+        except KeyboardInterrupt:
+            fail("interrupted; what was started is stopped, and the models are removed")
     sys.stdout.write(json.dumps(verdict_as_json(verdict), indent=2) + "\n" if as_json else as_text(verdict))
     if not verdict.agrees:
         raise typer.Exit(1)
@@ -74,9 +73,3 @@ def _ended_like_by_ctrl_c() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _fail(text: str) -> None:
-    messages.print("Error:", style="bold red", end=" ")
-    messages.print(text, markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(2)

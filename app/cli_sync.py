@@ -1,6 +1,6 @@
 """`answerdesk sync`: brings a knowledge base up to a folder, a list of web pages or a JSONL file.
 
-Owns how the plan is shown and who works. What is done is in `app.sync`.
+Owns how the plan is shown and who works. What is done is in `app.sync.sync`.
 """
 
 from typing import Any
@@ -10,8 +10,8 @@ from rich.console import Console
 from app.cli_ingest import make_if_missing, work_until_done
 from app.cli_verbs import SCOPE, services_for
 from app.settings import Settings
-from app.sync import Options, Plan, sync
-from app.sync_sources import source_of
+from app.sync.sources import source_of
+from app.sync.sync import Options, Plan, sync
 
 _SHOWN = 20
 

@@ -9,8 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
 from app.bootstrap import Services, build_services
 from app.errors import BadFilter
+from app.generation_state import GenerationStatus
 from app.knowledge_bases import (
     NewKnowledgeBase,
     SearchRequest,
@@ -21,7 +24,7 @@ from app.knowledge_bases import delete_knowledge_base as delete
 from app.knowledge_bases import list_knowledge_bases as list_all
 from app.knowledge_bases import search as search_in
 from app.messages import citation_row
-from app.models import KnowledgeBase, new_id, now
+from app.models import Generation, KnowledgeBase, new_id, now
 from app.scope import Scope
 from app.settings import Settings
 from app.shapes import CitationShape, KnowledgeBaseShape, MessageShape
@@ -136,15 +139,21 @@ def evaluate(
 
 
 def index_check(settings: Settings, name: str) -> list[dict[str, Any]]:
-    """One report a knowledge base: how many passages there are, which ones its index has too many, or lacks."""
+    """One report a generation: how many passages there are, which ones its index has too many, or lacks.
+
+    Only those that are built and not dropped; most knowledge bases have one.
+    """
     services = services_for(settings)
+    open_ = services.generations
     reports = []
-    for row in _rows(services, name):
-        found = services.index(row).check(services.passages(row))
-        note_report(services, row, found)
+    for row, generation in _generations(services, name):
+        found = open_.index(generation).check(open_.store(generation))
+        note_report(services, generation, found)
         reports.append(
             {
                 "knowledge_base": row.name,
+                "generation": generation.number,
+                "status": generation.status,
                 "change": found.change,
                 "snapshot_change": found.snapshot_change,
                 "passages": found.passages,
@@ -158,15 +167,27 @@ def index_check(settings: Settings, name: str) -> list[dict[str, Any]]:
 def index_rebuild(settings: Settings, name: str) -> list[str]:
     """Builds the indexes anew and returns their names."""
     services = services_for(settings)
-    rows = _rows(services, name)
-    for row in rows:
-        services.index(row).rebuild(services.passages(row))
-    return [row.name for row in rows]
+    open_ = services.generations
+    found = _generations(services, name)
+    for _, generation in found:
+        open_.index(generation).rebuild(open_.store(generation))
+    return list(dict.fromkeys(row.name for row, _ in found))
 
 
 def _row(services: Services, name: str) -> KnowledgeBase:
     with services.database.read() as session:
         return SCOPE.knowledge_base(session, name)
+
+
+def _generations(services: Services, name: str) -> list[tuple[KnowledgeBase, Generation]]:
+    rows = {row.id: row for row in _rows(services, name)}
+    with services.database.read() as session:
+        query = select(Generation).where(
+            Generation.knowledge_base_id.in_(rows), Generation.status != GenerationStatus.DROPPING
+        )
+        generations = session.scalars(query.order_by(Generation.number)).all()
+    found = [(rows[each.knowledge_base_id], each) for each in generations]
+    return sorted(found, key=lambda pair: pair[0].name)
 
 
 def _rows(services: Services, name: str) -> list[KnowledgeBase]:

@@ -1,8 +1,8 @@
 """The conversation manager: receives questions, has them answered, and sees to it that each is answered once.
 
-Owns the running answers of this process: their threads, leases, and what happens when readers leave or a
-process dies. No database session is open while a chain works: the question is committed, then answered, then
-the answer is committed. Knows no HTTP and no SQL (`app.messages`), and nothing of how events reach readers
+Owns the running answers of this process: their threads, leases, and what happens when readers leave or a process dies.
+No database session is open while a chain works: the question is committed, then answered, then the answer is committed
+(`app.answer_saving`). Knows no HTTP and no SQL (`app.messages`), and nothing of how events reach readers
 (`app.events`).
 """
 
@@ -10,26 +10,25 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import cited_pages, message_reading, messages
-from app.admission import Admitting, Place
+from app import message_leases, message_reading, messages
+from app.admission import Admitted, Admitting, Place
+from app.answer_saving import AnswerSaver, Ended
 from app.bootstrap import Services
-from app.error_responses import for_readers
-from app.errors import BadFilter, RuntimeBusy, ServiceError
+from app.errors import BadFilter, RuntimeBusy
 from app.events import Draft, EventBus, Subscription
-from app.messages import Assignment
+from app.message_leases import Assignment
 from app.metrics import AnswerClock, Metrics
 from app.models import new_id
 from app.scope import Scope
 from app.shapes import ErrorShape, MessageShape
-from rag.errors import ModelFailed, RagError, UnknownFilter
-from rag.language import Language, language_of
+from rag.errors import ModelFailed, UnknownFilter
 from rag.types import Answer, Cited, Finished, Waiting
 
 _LOG = logging.getLogger(__name__)
@@ -43,21 +42,20 @@ LOOK_AGAIN_S = 0.5
 
 STORAGE_THREADS = 8
 
-APOLOGIES: dict[Language, str] = {
-    "en": "Sorry, I could not answer this because of a technical problem. Please ask again in a moment.",
-    "zh": "抱歉，由于技术问题，我暂时无法回答。请稍后再问一次。",
-}
-
 
 @dataclass(eq=False, slots=True)
 class _Running:
-    """An answer that this process makes. `is_kept` ones go on without readers; `is_over` tells the thread to end."""
+    """An answer that this process makes. `is_kept` ones go on without readers; `is_over` tells the thread to end.
+
+    `is_made` ones are whole and wait to be saved.
+    """
 
     assignment: Assignment
     draft: Draft
-    place: Place | None
+    admitted: Admitted
     is_kept: bool
     is_over: bool = False
+    is_made: bool = False
     clock: AnswerClock = field(default_factory=AnswerClock)
     kept_text: str = ""
     citation_ids: dict[int, str] = field(default_factory=dict)
@@ -76,7 +74,9 @@ class ConversationManager:
         self._answering = ThreadPoolExecutor(self._settings.parallel, "answering")
         self._running: dict[str, _Running] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping: set[asyncio.Task[None]] = set()
         self.bus = EventBus(self._database, self._storage, self._process)
+        self._saver = AnswerSaver(services, metrics)
 
     async def start(self) -> None:
         self.bus.start()
@@ -94,8 +94,10 @@ class ConversationManager:
         left = [running.assignment for running in self._running.values()]
         for running in self._running.values():
             running.is_over = True
+        if self._stopping:
+            await asyncio.wait(self._stopping)  # no more is asked of them than a write each
         if left:
-            await self._in_storage(messages.release, self._database, left)
+            await self._in_storage(message_leases.release, self._database, left)
         self._answering.shutdown(wait=False, cancel_futures=True)
         self._storage.shutdown(wait=False, cancel_futures=True)
 
@@ -130,7 +132,7 @@ class ConversationManager:
         before = receipt.assignment.change - 2
         reader = self.bus.join(scope, conversation_id, message_id=receipt.answer.id, seen=before)
         self.bus.publish(before + 1, receipt.question)
-        self._begin(receipt.assignment, admitting.place)
+        self._begin(receipt.assignment, admitting.admitted)
         return reader
 
     async def listen(
@@ -159,63 +161,40 @@ class ConversationManager:
             raise
         return reader
 
-    def run(self, work: Callable[[], None], place: Place | None) -> None:
+    def run(self, work: Callable[[], None], admitted: Admitted) -> None:
         """Runs what makes an answer in a thread: of the chat model's, when it is its turn, or of all others'.
 
         They are apart so that a slow model never keeps an answer waiting that needs none.
         """
-        if place is None:
-            self._answering.submit(work)
+        if isinstance(admitted, Place):
+            admitted.start(work)
         else:
-            place.start(work)
+            self._answering.submit(work)
 
-    def _begin(self, assignment: Assignment, place: Place | None, *, is_kept: bool = False) -> None:
+    def _begin(self, assignment: Assignment, admitted: Admitted, *, is_kept: bool = False) -> None:
         message = assignment.message
         if superseded := self._running.get(message.id):
             self._drop(superseded)
-        running = _Running(assignment, self.bus.begin(message), place, is_kept)
+        running = _Running(assignment, self.bus.begin(message), admitted, is_kept)
         self._running[message.id] = running
         self.bus.publish(assignment.change, message)
-        self.run(partial(self._make, running), place)
+        self.run(partial(self._make, running), admitted)
 
     def _make(self, running: _Running) -> None:
-        """In a thread: makes one answer and saves it."""
+        """In a thread: makes one answer. It is saved in another one: a place at the model is not for that."""
         if running.is_over:
             return
-        ended: tuple[int, MessageShape] | None = None
+        made: Answer | Exception | None
         try:
-            ended = self._answer(running)
-        except Exception:  # noqa: BLE001  a thread's last frame: logged, and the lease lets somebody else try
-            _LOG.exception("Message %s could not be saved; it is taken up again later.", running.draft.message.id)
-        finally:
-            self.bus.post(partial(self._end, running, ended))
-        if ended is not None and ended[1].citations:
-            self._answering.submit(self._add_boxes, ended[1])  # not here: a place at the model is not for that
-
-    def _answer(self, running: _Running) -> tuple[int, MessageShape] | None:
-        """The saved message and its change number; None when somebody else has taken over."""
-        try:
-            answer = self._stream(running)
+            made = self._stream(running)
         except Exception as error:  # noqa: BLE001  whatever it is, the question must not stay without a reply
-            _LOG.log(
-                logging.WARNING if isinstance(error, RagError | ServiceError) else logging.ERROR,
-                "Message %s could not be answered.",
-                running.draft.message.id,
-                exc_info=error,
-            )
-            return None if running.is_over else self._fail(running.assignment, error)
-        if answer is None:
-            return None
-        ended = messages.finish(self._database, running.assignment, answer, running.citation_ids)
-        if ended is None:
-            _LOG.warning("Message %s is not ours any more; its answer is dropped.", running.draft.message.id)
-        else:
-            self.metrics.count_answer(answer, running.clock)
-        return ended
+            made = error
+        running.is_made = made is not None
+        _submit(self._storage, self._save, running, made)
 
     def _stream(self, running: _Running) -> Answer | None:
         """Hands the chain's events on; None when nobody wants the answer any more."""
-        chain = self._services.chain(running.assignment.knowledge_base, without_runtime=running.place is None)
+        chain = self._services.chain(running.assignment.knowledge_base, running.admitted)
         with closing(chain.stream(running.assignment.question)) as events:
             for event in events:
                 if running.is_over:
@@ -231,35 +210,30 @@ class ConversationManager:
                 self.bus.post(partial(self._advance, running, event, citation_id))
         raise RuntimeError("the chain ended without an answer")
 
-    def _fail(self, assignment: Assignment, error: Exception) -> tuple[int, MessageShape] | None:
-        shape = for_readers(error)
-        ended = messages.fail(
-            self._database,
-            assignment,
-            text=APOLOGIES[language_of(assignment.question.text)],
-            code=shape.error.code,
-            reason=shape.error.message,
-        )
-        if ended is not None:
-            self.metrics.count_failure(shape.error.code)
-        return ended
-
-    def _add_boxes(self, message: MessageShape) -> None:
-        """After the answer was sent: where its quotes stand on the page images."""
-        try:
-            found = cited_pages.boxes_of(self._database, self._services.settings.files_folder, message.citations)
-            cited = messages.set_boxes(self._database, found) if found else []
-        except Exception:  # noqa: BLE001  the answer is out; boxes only decorate it
-            _LOG.exception("The boxes of message %s could not be found; its answer stands without.", message.id)
-            return
-        for citation in cited:
-            self.bus.post(partial(self.bus.cite, message, citation))
-
     def _advance(self, running: _Running, event: Any, citation_id: str) -> None:
         if not running.is_over:
             self.bus.advance(running.draft, event, citation_id)
 
-    def _end(self, running: _Running, ended: tuple[int, MessageShape] | None) -> None:
+    def _save(self, running: _Running, made: Answer | Exception | None) -> None:
+        """In a thread: saves what was made; nothing was when nobody wants it any more."""
+        ended: Ended | None = None
+        try:
+            if isinstance(made, Answer):
+                ended = self._saver.finish(running.assignment, made, running.citation_ids, running.clock)
+            elif made is not None and not running.is_over:
+                ended = self._saver.fail(running.assignment, made)
+        except Exception:  # noqa: BLE001  a thread's last frame: logged, and the lease lets somebody else try
+            _LOG.exception("Message %s could not be saved; it is taken up again later.", running.draft.message.id)
+        finally:
+            self.bus.post(partial(self._end, running, ended))
+        if ended is not None and ended[1].citations:
+            _submit(self._answering, self._add_boxes, ended[1])
+
+    def _add_boxes(self, message: MessageShape) -> None:
+        for citation in self._saver.add_boxes(message):
+            self.bus.post(partial(self.bus.cite, message, citation))
+
+    def _end(self, running: _Running, ended: Ended | None) -> None:
         self._drop(running)
         if ended is not None:
             change, message = ended
@@ -270,8 +244,8 @@ class ConversationManager:
 
     def _drop(self, running: _Running) -> None:
         running.is_over = True
-        if running.place is not None:
-            running.place.give_up()
+        if isinstance(running.admitted, Place):
+            running.admitted.give_up()
         message_id = running.draft.message.id
         if self._running.get(message_id) is running:
             del self._running[message_id]
@@ -281,7 +255,7 @@ class ConversationManager:
         with Admitting(self._services.admit) as admitting:
             assignment = await self._in_storage(
                 partial(
-                    messages.restart,
+                    message_leases.restart,
                     self._database,
                     message_id,
                     lease=self._new_lease(),
@@ -290,36 +264,61 @@ class ConversationManager:
                 )
             )
         if assignment is not None:
-            self._begin(assignment, admitting.place)
+            self._begin(assignment, admitting.admitted)
 
     async def _stop_unheard(self) -> None:
         """Stops the answers that nobody has listened to for a while, here or in another process."""
         now = asyncio.get_running_loop().time()
-        for running in list(self._running.values()):
-            since = running.draft.unheard_since
-            if running.is_kept or since is None or now - since < self._settings.stop_after_reader_left_s:
+        unheard = [running for running in self._running.values() if self._is_unheard(running, now)]
+        if not unheard:
+            return
+        conversations = [running.draft.message.conversation_id for running in unheard]
+        elsewhere = await self._in_storage(message_reading.heard_elsewhere, self._database, conversations)
+        for running in unheard:
+            if running.is_over or not self._is_unheard(running, now):
+                continue  # ended, or its reader came back, while we asked
+            if running.draft.message.conversation_id in elsewhere:
+                running.draft.unheard_since = now - self._settings.stop_after_reader_left_s + LOOK_AGAIN_S
                 continue
-            draft = running.draft
+            self._drop(running)  # at once: the model is free for others, however long writing takes
+            task = asyncio.create_task(self._save_stopped(running.assignment, running.draft))
+            self._stopping.add(task)  # the loop itself holds tasks weakly
+            task.add_done_callback(self._stopping.discard)
+
+    def _is_unheard(self, running: _Running, now: float) -> bool:
+        since = running.draft.unheard_since
+        is_ours_to_stop = not (running.is_kept or running.is_made)
+        return is_ours_to_stop and since is not None and now - since >= self._settings.stop_after_reader_left_s
+
+    async def _save_stopped(self, assignment: Assignment, draft: Draft) -> None:
+        """Keeps what there is of an answer that is no longer made, for the reader who comes back.
+
+        Who has come back already does not get to see it stopped, if it can be started again.
+        """
+        try:
             stopped = await self._in_storage(
                 partial(
                     messages.stop,
                     self._database,
-                    running.assignment,
+                    assignment,
                     text=draft.text,
                     citations=list(draft.citations),
                     ids=dict(draft.citation_ids),
                 )
             )
-            if stopped is None:  # somebody listens elsewhere, or the answer has just been finished
-                draft.unheard_since = now - self._settings.stop_after_reader_left_s + LOOK_AGAIN_S
-                continue
-            self._drop(running)
-            self.bus.publish(*stopped)
-            if self.bus.has_readers(draft.message.conversation_id):  # came back at this very moment
-                try:
-                    await self._restart(draft.message.id)
-                except RuntimeBusy:
-                    _LOG.info("Message %s stays stopped: the chat model has no place.", draft.message.id)
+            if stopped is None:  # somebody listens elsewhere since a moment ago: let it be taken up at once
+                await self._in_storage(message_leases.release, self._database, [assignment])
+            elif not (self.bus.has_readers(draft.message.conversation_id) and await self._is_restarted(draft)):
+                self.bus.publish(*stopped)
+        except SQLAlchemyError:
+            _LOG.exception("Message %s could not be kept as stopped; its lease runs out.", draft.message.id)
+
+    async def _is_restarted(self, draft: Draft) -> bool:
+        try:
+            await self._restart(draft.message.id)
+        except RuntimeBusy:
+            _LOG.info("Message %s stays stopped: the chat model has no place.", draft.message.id)
+        return draft.message.id in self._running
 
     async def _renew(self) -> None:
         """Prolongs the leases, and keeps what has been written so far for other processes' readers."""
@@ -327,7 +326,7 @@ class ConversationManager:
             text = running.draft.text
             written = text if text != running.kept_text else None
             change = await self._in_storage(
-                messages.renew, self._database, running.assignment, written, self._settings.lease_s
+                message_leases.renew, self._database, running.assignment, written, self._settings.lease_s
             )
             if change is None:
                 self._drop(running)  # it has just ended, or another process has taken over
@@ -341,13 +340,13 @@ class ConversationManager:
         free = self._settings.parallel - len(self._running)
         if free <= 0:
             return
-        for orphan in await self._in_storage(messages.orphans, self._database, free):
+        for orphan in await self._in_storage(message_leases.orphans, self._database, free):
             if orphan.message_id in self._running:
                 continue
             with Admitting(partial(self._services.admit, beyond_limit=True)) as admitting:  # it was let in before
                 assignment = await self._in_storage(
                     partial(
-                        messages.claim,
+                        message_leases.claim,
                         self._database,
                         orphan,
                         lease=self._new_lease(),
@@ -360,13 +359,13 @@ class ConversationManager:
             _LOG.warning("Message %s was left unanswered by its process; attempt %d.", *orphan.next_attempt)
             if orphan.attempts >= self._settings.max_attempts:
                 tried = ModelFailed(f"{orphan.attempts} attempts ended before there was an answer.", transient=False)
-                if admitting.place is not None:
-                    admitting.place.give_up()
-                ended = await self._in_storage(self._fail, assignment, tried)
+                if isinstance(admitting.admitted, Place):
+                    admitting.admitted.give_up()
+                ended = await self._in_storage(self._saver.fail, assignment, tried)
                 if ended is not None:
                     self.bus.publish(*ended)
             else:
-                self._begin(assignment, admitting.place, is_kept=True)
+                self._begin(assignment, admitting.admitted, is_kept=True)
 
     def _check_filter(self, scope: Scope, conversation_id: str, filter: Mapping[str, Any]) -> None:
         with self._database.read() as session:
@@ -390,3 +389,8 @@ class ConversationManager:
                 await look()
             except SQLAlchemyError:
                 _LOG.exception("The database did not answer; trying again.")
+
+
+def _submit(pool: ThreadPoolExecutor, work: Callable[..., None], *arguments: Any) -> None:
+    with suppress(RuntimeError):  # it takes nothing more: the process ends, and gives its leases up
+        pool.submit(work, *arguments)

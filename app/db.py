@@ -3,16 +3,18 @@
 Owns how SQLite and PostgreSQL are spoken to. Knows no tables and no queries.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
 _WRITES = "answerdesk_writes"
+_Of = TypeVar("_Of")
 
 
 class Database:
@@ -56,6 +58,13 @@ class Database:
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+
+def in_parts(items: Iterable[_Of], size: int = 200) -> Iterator[list[_Of]]:
+    """Few at a time: databases take no more than some thousands of parameters."""
+    iterator = iter(items)
+    while part := list(islice(iterator, size)):
+        yield part
 
 
 def _create_engine(url: str, busy_timeout_s: float) -> Engine:

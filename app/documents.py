@@ -16,38 +16,22 @@ from sqlalchemy.orm import Session
 from app import files, jobs
 from app.bootstrap import Services, ServicesOf
 from app.errors import BadRequest, Conflict, TooLargeRequest, UnsupportedUpload
-from app.models import Document, Job, Passage, new_id
+from app.models import Document, Job, KnowledgeBase, Passage, new_id
 from app.passages import PASSAGES, passage_from_row, raise_change
 from app.scope import CallerScope, Scope
 from app.shapes import DocumentShape, DocumentStatus, ErrorBody, HitShape, JobShape
 from app.sink import remove_documents
-from app.uploads import ReceivedFile, Upload, received
-from ingestion.detect import parser_for
+from app.uploads import ReceivedFile, Upload, form_of, received
+from ingestion.detect import HOLDS_SEVERAL, parser_for
 from ingestion.errors import IngestionError
 
 router = APIRouter(prefix="/api", tags=["documents"])
 
-HOLDS_SEVERAL = frozenset({"application/jsonl", "application/zip"})
-"""Media types whose files hold many documents, which are listed when they have been read."""
-
-_MULTIPART = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
-                        "external_id": {"type": "string", "description": "For a single file; else its path."},
-                        "facets": {"type": "string", "description": 'JSON such as {"product": "LT-300"}.'},
-                    },
-                }
-            }
-        },
-    }
-}
+_MULTIPART = form_of(
+    files={"type": "array", "items": {"type": "string", "format": "binary"}},
+    external_id={"type": "string", "description": "For a single file; else its path."},
+    facets={"type": "string", "description": 'JSON such as {"product": "LT-300"}.'},
+)
 
 
 class RejectedFile(BaseModel):
@@ -64,11 +48,15 @@ class UploadResult(BaseModel):
 
 
 class DocumentList(BaseModel):
-    """Newest first. `jobs` are sources that are waiting, being read, or failed, newest first."""
+    """Newest first. `jobs` are sources that are waiting, being read, or failed, newest first.
+
+    `languages` counts all documents of the knowledge base that have been read, by language.
+    """
 
     documents: list[DocumentShape]
     jobs: list[JobShape]
     total: int
+    languages: dict[str, int]
     next_cursor: str | None
 
 
@@ -77,9 +65,13 @@ class PassageList(BaseModel):
     next_cursor: str | None
 
 
-def accept(services: Services, scope: Scope, id_or_name: str, upload: Upload) -> UploadResult:
+def accept(
+    services: Services, scope: Scope, id_or_name: str, upload: Upload, *, removes_missing: bool = True
+) -> UploadResult:
     """Stores the files and queues them. A file that cannot be right is refused, the others go on.
 
+    Documents that an earlier upload of the same file brought and this one no longer has are removed when it has been
+    read, unless the caller sees to that.
     Raises `BadRequest`, `TooLargeRequest` or `UnsupportedUpload` when no file was accepted.
     """
     external_id, facets = upload.external_id(), upload.facets()
@@ -95,7 +87,7 @@ def accept(services: Services, scope: Scope, id_or_name: str, upload: Upload) ->
         for file, media_type in checked:
             if isinstance(media_type, str):
                 job = _job(knowledge_base.id, file, external_id or file.name, media_type, facets)
-                document, queued = _queue(session, job, replaced)
+                document, queued = _queue(session, job, replaced, removes_missing)
                 if queued is job:
                     files.keep(services.settings.files_folder, file.path, job.source_path)
                 result.documents.extend([DocumentShape.of(document, queued)] if document else [])
@@ -105,25 +97,42 @@ def accept(services: Services, scope: Scope, id_or_name: str, upload: Upload) ->
 
 
 def list_documents(
-    services: Services, scope: Scope, id_or_name: str, status: Sequence[str], limit: int, cursor: str | None
+    services: Services,
+    scope: Scope,
+    id_or_name: str,
+    status: Sequence[str],
+    limit: int,
+    cursor: str | None,
+    language: Sequence[str] = (),
 ) -> DocumentList:
-    """A page of documents, of these statuses only when there are any; `cursor` is the last id of the page before."""
+    """A page of documents, of these statuses and languages only when there are any.
+
+    `cursor` is the last id of the page before. The language of documents of which it is not known is "".
+    """
     with services.database.read() as session:
         knowledge_base = scope.knowledge_base(session, id_or_name)
         conditions = [Document.knowledge_base_id == knowledge_base.id]
         conditions += [Document.status.in_(status)] if status else []
+        conditions += [Document.language.in_(language)] if language else []
         total = session.scalar(select(func.count()).select_from(Document).where(*conditions)) or 0
         after = [Document.id < cursor] if cursor else []
         query = select(Document, Job).outerjoin(Job, Job.id == Document.job_id).where(*conditions, *after)
         rows = session.execute(query.order_by(Document.id.desc()).limit(limit + 1)).all()
         unfinished = select(Job).where(
-            Job.knowledge_base_id == knowledge_base.id, Job.status.in_((*jobs.LIVE, jobs.JobStatus.FAILED))
+            Job.knowledge_base_id == knowledge_base.id,
+            Job.generation_id.is_(None),
+            Job.status.in_((*jobs.LIVE, jobs.JobStatus.FAILED)),
         )
         sources = session.scalars(unfinished.order_by(Job.id.desc()).limit(limit)).all()
+        read = (Document.knowledge_base_id == knowledge_base.id, Document.version > 0)
+        languages = session.execute(
+            select(Document.language, func.count()).where(*read).group_by(Document.language).order_by(Document.language)
+        ).all()
     return DocumentList(
         documents=[DocumentShape.of(document, job) for document, job in rows[:limit]],
         jobs=[JobShape.of(job) for job in sources],
         total=total,
+        languages={row[0]: row[1] for row in languages},
         next_cursor=rows[limit - 1][0].id if len(rows) > limit else None,
     )
 
@@ -151,17 +160,19 @@ def delete_document(services: Services, scope: Scope, document_id: str) -> None:
 def list_passages(
     services: Services, scope: Scope, document_id: str, page: int | None, limit: int, cursor: int
 ) -> PassageList:
-    """Passages in reading order, from number `cursor` on; of one page those that touch it."""
+    """Passages in reading order, from number `cursor` on; of one page those that touch it. Excluded ones say why."""
     with services.database.read() as session:
         document = scope.document(session, document_id)
-        query = PASSAGES.where(Passage.document_key == document.key, Passage.ordinal >= cursor)
+        answers = select(KnowledgeBase.generation_id).where(KnowledgeBase.id == document.knowledge_base_id)
+        of_document = (Passage.document_key == document.key, Passage.generation_id == answers.scalar_subquery())
+        query = PASSAGES.add_columns(Passage.excluded).where(*of_document, Passage.ordinal >= cursor)
         if page is not None:
             query = query.where(Passage.first_page <= page, Passage.last_page >= page)
         rows = session.execute(query.order_by(Passage.ordinal).limit(limit + 1)).all()
-    passages = [passage_from_row(row) for row in rows]
+    passages = [(passage_from_row(row[:-1]), row.excluded) for row in rows]
     return PassageList(
-        passages=[HitShape.of_passage(passage) for passage in passages[:limit]],
-        next_cursor=str(passages[limit].ordinal) if len(passages) > limit else None,
+        passages=[HitShape.of_passage(passage, excluded) for passage, excluded in passages[:limit]],
+        next_cursor=str(passages[limit][0].ordinal) if len(passages) > limit else None,
     )
 
 
@@ -193,14 +204,20 @@ def _check(services: Services, file: ReceivedFile) -> str | ErrorBody:
         return ErrorBody(code=error.code, message=str(error).replace(file.path.name, file.name))
 
 
-def _queue(session: Session, job: Job, replaced: list[str]) -> tuple[Document | None, Job | None]:
+def _queue(
+    session: Session, job: Job, replaced: list[str], removes_missing: bool
+) -> tuple[Document | None, Job | None]:
     """The source's document and the job that reads it: the given one unless the same content is there already.
 
     Files with many records have no document of their own, files that are there already no job. The paths of files
     that are no longer wanted are added to `replaced`.
     """
     holds_several = job.media_type in HOLDS_SEVERAL
-    of_source = (Job.knowledge_base_id == job.knowledge_base_id, Job.external_id == job.external_id)
+    of_source = (
+        Job.knowledge_base_id == job.knowledge_base_id,
+        Job.external_id == job.external_id,
+        Job.generation_id.is_(None),
+    )
     before = session.scalar(select(Job).where(*of_source, Job.status.in_(jobs.LIVE)))
     document = session.scalar(
         select(Document).where(
@@ -210,7 +227,7 @@ def _queue(session: Session, job: Job, replaced: list[str]) -> tuple[Document | 
     if before is not None and before.content_hash == job.content_hash:
         return (None if holds_several else document), before
     if holds_several:
-        replaced.extend(jobs.enqueue(session, job))
+        replaced.extend(jobs.enqueue(session, job, takes_over=removes_missing))
         return None, job
     if document is not None and document.version and document.content_hash == job.content_hash:
         replaced.extend(jobs.withdraw(session, job))  # a newer upload that waits or failed is taken back by this one
@@ -218,7 +235,7 @@ def _queue(session: Session, job: Job, replaced: list[str]) -> tuple[Document | 
         document.status, document.message = "ready_with_warnings" if document.warnings else "ready", ""
         session.flush()
         return document, None
-    replaced.extend(jobs.enqueue(session, job))
+    replaced.extend(jobs.enqueue(session, job, takes_over=removes_missing))
     if document is None:
         document = Document(
             knowledge_base_id=job.knowledge_base_id,
@@ -294,11 +311,12 @@ def get_documents(
     services: ServicesOf,
     scope: CallerScope,
     status: Annotated[list[DocumentStatus], Query()] = [],  # noqa: B006  FastAPI copies it
+    language: Annotated[list[str], Query(max_length=20)] = [],  # noqa: B006
     limit: _Limit = 100,
     cursor: str | None = None,
 ) -> DocumentList:
     """Lists documents, newest first, with the progress of those being read."""
-    return list_documents(services, scope, knowledge_base, status, limit, cursor)
+    return list_documents(services, scope, knowledge_base, status, limit, cursor, language)
 
 
 @router.get("/documents/{document_id}")

@@ -1,4 +1,4 @@
-"""What a filter means: values as texts, and which documents have which value of which facet.
+"""What a filter means: values as texts, which documents have which value of which facet, and which belong together.
 
 Owns the comparison, which is made here and not in SQL because SQLite and PostgreSQL disagree about numbers and
 booleans inside JSON. Knows no tables.
@@ -9,7 +9,8 @@ from collections.abc import Set as AbstractSet
 
 from rag.errors import UnknownFilter
 
-_USUAL_FACETS = frozenset({"product", "version", "audience"})  # may be asked for before any document has them
+USUAL_FACETS = ("product", "version", "audience")
+"""May be asked for before any document has them."""
 
 
 class FacetIndex:
@@ -28,7 +29,7 @@ class FacetIndex:
 
         Raises `UnknownFilter` for a facet that no document has.
         """
-        unknown = sorted(wanted.keys() - self._keys.keys() - _USUAL_FACETS)
+        unknown = sorted(wanted.keys() - self._keys.keys() - {*USUAL_FACETS})
         if unknown:
             fields = ", ".join(map(repr, unknown))
             raise UnknownFilter(f"Documents cannot be filtered by {fields}: none of them has such a field or facet.")
@@ -45,6 +46,11 @@ def wanted_texts(filter: Mapping[str, object]) -> dict[str, frozenset[str]]:
         if not all(isinstance(member, str | int | float) for member in members):
             raise UnknownFilter(f"The filter {field!r} needs a text, a number, a truth value or a list of them.")
     return {field: _texts(value) for field, value in filter.items()}
+
+
+def scope_of(facets: Mapping[str, object], language: str) -> tuple[object, ...]:
+    """What a document is for: two that differ in it are never the same, whatever they say. Hashable."""
+    return (*(_texts(facets.get(name)) for name in USUAL_FACETS), language)
 
 
 def _texts(value: object) -> frozenset[str]:

@@ -6,7 +6,8 @@
       └──retry── failed, cancelled <──cancel── queued, running
 
 Owns who works on what, for how long (the lease), and what becomes of a source's documents when its job ends.
-Knows nothing of files, parsers and indexes.
+Knows nothing of files, parsers and indexes. Uploads go first: sources that are read again for another generation
+(`app.generation_build`) are taken only when no upload waits, and their jobs touch no document's status.
 
 A claim is good as long as its lease: whoever writes for a job first takes `hold` in the same transaction, so that a
 worker that was thought dead can never write beside its successor. Locks are taken in the order knowledge base,
@@ -71,13 +72,23 @@ class Claim:
     content_hash: str
     media_type: str
     facets: Mapping[str, Any]
+    generation_id: str | None
+    """The generation that the source is read again for; None for an upload."""
 
 
-def enqueue(session: Session, job: Job) -> list[str]:
-    """Adds a job in the place of those before it for the same source; returns what `withdraw` does."""
+def enqueue(session: Session, job: Job, *, takes_over: bool = True) -> list[str]:
+    """Adds a job in the place of those before it for the same source; returns what `withdraw` does.
+
+    It takes their documents over, so that those which the source has no longer can be told when it has been read.
+    """
+    before = and_(Job.knowledge_base_id == job.knowledge_base_id, Job.external_id == job.external_id)
+    of_source = select(Document.key).join(Job, Job.id == Document.job_id).where(before)
+    keys = session.scalars(of_source).all() if takes_over else []
     replaced = withdraw(session, job)
     session.add(job)
     session.flush()
+    for some in _in_parts(keys):
+        session.execute(update(Document).where(Document.key.in_(some)).values(job_id=job.id))
     return replaced
 
 
@@ -86,7 +97,11 @@ def withdraw(session: Session, job: Job) -> list[str]:
 
     An older version that still answers is ready again. Returns the paths of the files that the jobs were about.
     """
-    same_source = and_(Job.knowledge_base_id == job.knowledge_base_id, Job.external_id == job.external_id)
+    same_source = and_(
+        Job.knowledge_base_id == job.knowledge_base_id,
+        Job.external_id == job.external_id,
+        Job.generation_id.is_not_distinct_from(job.generation_id),
+    )
     withdrawn = session.execute(select(Job.id, Job.source_path).where(same_source)).all()
     for row in withdrawn:
         _settle_documents(session, row.id, JobStatus.CANCELLED, "Replaced by a newer upload.")
@@ -153,7 +168,8 @@ class JobQueue:
                 if session.scalar(select(Job.id).where(_claimable(now())).limit(1)) is None:
                     return None
             with self.database.write() as session:
-                oldest = select(Job).where(_claimable(now())).order_by(Job.created_at, Job.id).limit(1)
+                uploads_first = (Job.generation_id.is_not(None), Job.created_at, Job.id)
+                oldest = select(Job).where(_claimable(now())).order_by(*uploads_first).limit(1)
                 job = session.scalar(oldest.with_for_update(skip_locked=True))  # SQLite: the transaction is the lock
                 if job is None:
                     return None
@@ -240,6 +256,12 @@ class JobQueue:
             session.execute(update(Job).where(Job.id == claim.job_id).values(values))
             self._requeue_documents(session, claim.job_id, "")
 
+    def has_uploads(self) -> bool:
+        """Whether an upload waits for a worker."""
+        with self.database.read() as session:
+            waiting = select(Job.id).where(_claimable(now()), Job.generation_id.is_(None))
+            return session.scalar(waiting.limit(1)) is not None
+
     def is_held(self, claim: Claim) -> bool:
         """Whether the job is still the claimant's."""
         mine = and_(Job.id == claim.job_id, Job.lease_owner == claim.owner, Job.status == JobStatus.RUNNING)
@@ -264,6 +286,7 @@ class JobQueue:
             content_hash=job.content_hash,
             media_type=job.media_type,
             facets=job.facets,
+            generation_id=job.generation_id,
         )
 
     def _end(self, session: Session, job_id: str, status: JobStatus, message: str) -> None:

@@ -6,6 +6,7 @@ tables nor routes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.settings import AnswererName, Settings, WhenUnavailable
 
 _T = TypeVar("_T")
+
+
+class DocumentFilter(StrEnum):
+    """What a passage can be excluded for. Of several reasons the first is told."""
+
+    UNREADABLE = "unreadable"
+    DUPLICATE = "duplicate"
+    BOILERPLATE = "boilerplate"
+
+    @property
+    def setting(self) -> str:
+        """The setting that turns it on."""
+        return f"exclude_{self.value}"
 
 
 class KnowledgeBaseSettings(BaseModel):
@@ -35,6 +49,13 @@ class KnowledgeBaseSettings(BaseModel):
         None, description="When the chat model is busy or down: error, or extractive (an answer marked as such)."
     )
     answer_cache: bool | None = Field(None, description="false: every answer is made anew.")
+    exclude_unreadable: bool | None = Field(None, description="true: passages with too little text are never found.")
+    exclude_duplicate: bool | None = Field(
+        None, description="true: of nearly identical documents, what stands in the newest is found there only."
+    )
+    exclude_boilerplate: bool | None = Field(
+        None, description="true: passages of nothing but recurring text are found in one place only."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +88,11 @@ def effective_settings(own: Mapping[str, Any], settings: Settings) -> EffectiveS
         when_unavailable=_first(here.when_unavailable, answers.when_unavailable),
         answer_cache=keeps_answers and here.answer_cache is not False,
     )
+
+
+def wanted_filters(own: Mapping[str, Any]) -> list[DocumentFilter]:
+    """The filters that are on. `own` is what the knowledge base's row keeps."""
+    return [each for each in DocumentFilter if own.get(each.setting)]
 
 
 def _first(own: _T | None, installed: _T) -> _T:

@@ -4,11 +4,10 @@ Owns the rows and their routes, and which settings a knowledge base may override
 get in (`app.documents`) nor how a search works (`rag.retriever`).
 """
 
-import logging
 import re
-import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
@@ -17,16 +16,15 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app import files
 from app.bootstrap import Services, ServicesOf
 from app.errors import BadFilter, BadRequest, Conflict
 from app.knowledge_base_settings import KnowledgeBaseSettings
-from app.models import Document, KnowledgeBase
+from app.models import Document, Generation, KnowledgeBase, new_id, now
 from app.scope import CallerScope, Scope
 from app.shapes import HitShape, KnowledgeBaseShape
 from ingestion.chunker import CHUNKER_VERSION
 from rag.errors import UnknownFilter
-
-_LOG = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/api/knowledge-bases", tags=["knowledge bases"])
 
@@ -76,17 +74,30 @@ def create_knowledge_base(services: Services, scope: Scope, new: NewKnowledgeBas
     """Raises `Conflict` when the name is taken, `BadRequest` for names that could not be written in an address."""
     name = checked_name(new.name)
     row = KnowledgeBase(
+        id=new_id(),
+        generation_id=new_id(),
         workspace_id=scope.workspace_id,
         name=name,
         language=new.language,
+        settings=new.settings.model_dump(exclude_none=True, mode="json"),
+    )
+    generation = Generation(
+        id=row.generation_id,
+        knowledge_base_id=row.id,
         embedder=services.embedder.identity,
+        embedder_model=services.embedders.own_model,
         dimension=services.embedder.dimension,
         chunker_version=CHUNKER_VERSION,
-        settings=new.settings.model_dump(exclude_none=True, mode="json"),
+        chunker=asdict(services.chunker_settings),
+        switched_at=now(),
     )
     try:
         with services.database.write() as session:
             session.add(row)
+            session.flush()
+            session.add(generation)
+            session.flush()
+            session.refresh(row)
     except IntegrityError as error:
         raise _name_is_taken(name) from error
     return KnowledgeBaseShape.of(row, document_count=0, passage_count=0, window_count=0)
@@ -127,17 +138,13 @@ def change_knowledge_base(
 
 def delete_knowledge_base(services: Services, scope: Scope, id_or_name: str) -> None:
     """Rows first, with all that hangs on them, then files and index: what is left over is never found again."""
+    settings = services.settings
     with services.database.write() as session:
         row = scope.knowledge_base(session, id_or_name)
+        files.announce_removal(settings.files_folder, row.id)
         session.delete(row)
-    services.forget(row.id)
-    for folder in (services.settings.files_folder / row.id, services.settings.index_folder / row.id):
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
-            continue  # nothing was uploaded, or no snapshot written
-        except OSError as error:  # a worker may just be writing there; nothing reads the folder any more
-            _LOG.warning("%s of a deleted knowledge base could not be removed, delete it by hand: %s", folder, error)
+    services.forget(row)
+    files.remove_folders(settings.files_folder, settings.index_folder, row.id)
 
 
 def search(services: Services, scope: Scope, id_or_name: str, request: SearchRequest) -> SearchResult:

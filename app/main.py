@@ -16,7 +16,18 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware import Middleware
 
-from app import bundle_api, chat_api, documents, error_responses, knowledge_bases, openai_api, page_api
+from app import (
+    bundle_api,
+    chat_api,
+    document_facets,
+    document_report_api,
+    documents,
+    error_responses,
+    generation_api,
+    knowledge_bases,
+    openai_api,
+    page_api,
+)
 from app.auth import Gate
 from app.bootstrap import Services, ServicesOf
 from app.conversations import ConversationManager
@@ -26,7 +37,7 @@ from app.settings import AnswererName
 from app.shapes import ErrorShape
 from app.upkeep import IndexCheck, last_checks
 from app.warm_up import WarmUp
-from model_runtime.smollm2 import DEMONSTRATION_MODELS
+from model_runtime.demonstration.smollm2 import DEMONSTRATION_MODELS
 
 _LOG = logging.getLogger(__name__)
 
@@ -89,10 +100,10 @@ class Readiness(BaseModel):
 
 def create_app(services: Services) -> FastAPI:
     """The HTTP service on these services, which it closes when it stops."""
-    metrics = Metrics(services)
+    runtime_health = RuntimeHealth(services.settings)
+    metrics = Metrics(services, runtime_health)
     manager = ConversationManager(services, metrics)
     warm_up = WarmUp(services)
-    runtime_health = RuntimeHealth(services.settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -124,7 +135,10 @@ def create_app(services: Services) -> FastAPI:
         router,
         knowledge_bases.router,
         bundle_api.router,
+        generation_api.router,
         documents.router,
+        document_facets.router,
+        document_report_api.router,
         chat_api.router,
         page_api.router,
         openai_api.router,

@@ -1,20 +1,26 @@
-"""What readers of conversations ask SQL: a conversation as it stands, and what changed since they last looked.
+"""What is read of conversations: as they stand, what has changed since, and the turns before a question.
 
-Owns the reading side of `app.messages`. Every function is one short transaction; the only thing written here is
-that somebody listens.
+Owns the reading side of `app.messages`. Every function that takes a database is one short transaction; the only thing
+written here is that somebody listens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.db import Database
+from app.message_statements import CITED, HISTORY
 from app.models import Citation, Conversation, Feedback, Message, now
 from app.scope import Scope
 from app.shapes import ConversationWithMessages, MessageShape
+from rag import types as rag
+from rag.answerers.generative.history import first_handed_over
+
+_NO_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,13 @@ def look(database: Database, watched: Sequence[str], own_leases: str, presence_s
     return found
 
 
+def heard_elsewhere(database: Database, conversation_ids: Sequence[str]) -> set[str]:
+    """Those of the conversations to which somebody listens in another process."""
+    heard = select(Conversation.id).where(Conversation.id.in_(conversation_ids), Conversation.readers_until > now())
+    with database.read() as session:
+        return set(session.scalars(heard))
+
+
 def newest_stopped(database: Database, scope: Scope, conversation_id: str) -> str | None:
     """The id of the conversation's last message if it is an answer that was stopped."""
     query = (
@@ -106,3 +119,26 @@ def shapes_of(session: Session, rows: Sequence[Message]) -> list[MessageShape]:
         for feedback in session.scalars(select(Feedback).where(Feedback.message_id.in_(of_message))):
             ratings[feedback.message_id] = feedback.rating
     return [MessageShape.of(row, of_message[row.id], ratings.get(row.id)) for row in rows]
+
+
+def asked(text: str, history: tuple[rag.Turn, ...], request: Mapping[str, Any]) -> rag.Question:
+    """What is handed to a chain for a message's text and request."""
+    return rag.Question(text, history, request.get("filter") or {}, tuple(request.get("images") or ()))
+
+
+def turns_before(session: Session, conversation_id: str, before: int | None = None) -> tuple[int, tuple[rag.Turn, ...]]:
+    """The next free ordinal, and the turns before that ordinal (or `before`), oldest first."""
+    of_conversation = {"of": conversation_id, "before": _NO_LIMIT if before is None else before}
+    rows = session.execute(HISTORY, of_conversation).all()
+    first = first_handed_over(rows[0].ordinal + 1) if rows else 0
+    answers = [row.id for row in rows if row.role == "assistant"]
+    cited: dict[str, list[str]] = {}
+    if answers:
+        for message_id, passage_id in session.execute(CITED, {"of": answers}):
+            cited.setdefault(message_id, []).append(passage_id)
+    turns = [
+        rag.Turn(row.role, row.text, tuple(dict.fromkeys(cited.get(row.id, ()))))
+        for row in reversed(rows)
+        if row.text and row.ordinal >= first
+    ]
+    return (rows[0].ordinal + 1 if rows else 0), tuple(turns)

@@ -18,6 +18,7 @@ from app.bootstrap import Services
 from app.db import Database
 from app.gpu_metrics import GpuCollector
 from app.models import Job
+from app.runtime_health import RuntimeHealth
 from app.runtime_metrics import RuntimeCollector
 from app.shapes import CACHED
 from rag.answerers.fallback import FALLBACK
@@ -51,7 +52,7 @@ class AnswerClock:
 class Metrics:
     """The metrics of one application. All methods may be called from any thread."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, runtime_health: RuntimeHealth) -> None:
         self._registry = CollectorRegistry()
         self.requests = Counter(
             "answerdesk_requests_total", "Requests.", ["method", "route", "status"], registry=self._registry
@@ -107,7 +108,7 @@ class Metrics:
             registry=self._registry,
         )
         self._registry.register(_Jobs(services.database))
-        self._registry.register(RuntimeCollector(services))
+        self._registry.register(RuntimeCollector(services, runtime_health))
         self._registry.register(GpuCollector())
 
     def count_answer(self, answer: Answer, clock: AnswerClock) -> None:

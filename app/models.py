@@ -4,7 +4,8 @@ Owns names, types and constraints; the migrations in `migrations/versions` creat
 
 Public ids are UUIDv7 strings; `key` columns are the integers by which indexes know passages and documents.
 A knowledge base's `change` is its change number: raised under the row's lock in the transaction that changes
-its passages, it orders `Passage.added_change` and `Removal.change`.
+its passages, it orders `Passage.added_change` and `Removal.change`. Each generation notes the last one that concerns
+it, so that what happens to one does not disturb the readers of another.
 """
 
 from datetime import UTC, datetime
@@ -26,8 +27,9 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 DEFAULT_WORKSPACE = "default"
 
@@ -84,15 +86,72 @@ class KnowledgeBase(Base):
     name: Mapped[str] = mapped_column(String(200))
     language: Mapped[str] = mapped_column(String(16), default="")
     change: Mapped[int] = mapped_column(BigInteger, default=0)
-    embedder: Mapped[str] = mapped_column(String(200))
-    dimension: Mapped[int]
-    chunker_version: Mapped[str] = mapped_column(String(40))
+    # The one that answers. No foreign key, and a default in the database, here and in `passage`: SQLite adds a column
+    # to a table that others refer to in no other way.
+    generation_id: Mapped[str] = mapped_column(String(36), server_default=text("''"))
     settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
+    generation: Mapped["Generation"] = relationship(
+        primaryjoin="foreign(KnowledgeBase.generation_id) == Generation.id",
+        lazy="joined",  # whoever reads the row has both as they were at one moment
+        innerjoin=True,
+        viewonly=True,
+    )
+
+
+class Generation(Base):
+    """Everything that was made of a knowledge base's documents with one embedder and one chunker.
+
+    `chunker` are the settings that differ from `ingestion.chunker.ChunkerSettings`; where it is empty the
+    installation's hold, which is how databases older than generations were filled. `embedder` is the identity of
+    the model, `embedder_model` under what name it is loaded ("" for the default one, and where nobody noted it).
+    """
+
+    __tablename__ = "generation"
+    __table_args__ = (UniqueConstraint("knowledge_base_id", "number"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    knowledge_base_id: Mapped[str] = mapped_column(ForeignKey("knowledge_base.id", ondelete="CASCADE"))
+    number: Mapped[int] = mapped_column(default=1)  # for people, from 1 in each knowledge base
+    status: Mapped[str] = mapped_column(String(16), default="active")  # see app.generations
+    change: Mapped[int] = mapped_column(BigInteger, default=0)  # the knowledge base's, when it was last concerned
+    embedder: Mapped[str] = mapped_column(String(200))
+    embedder_model: Mapped[str] = mapped_column(String(1000), default="")
+    dimension: Mapped[int]
+    chunker_version: Mapped[str] = mapped_column(String(40))
+    chunker: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    switch_when_ready: Mapped[bool] = mapped_column(default=False)
+    message: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    building_since: Mapped[datetime | None]
+    ready_at: Mapped[datetime | None]
+    switched_at: Mapped[datetime | None]  # when it began to answer, or ceased to
+
+
+class GenerationDocument(Base):
+    """A document as one generation has it: of which version, and what it was cut into, or why it could not be."""
+
+    __tablename__ = "generation_document"
+
+    generation_id: Mapped[str] = mapped_column(ForeignKey("generation.id", ondelete="CASCADE"), primary_key=True)
+    document_key: Mapped[int] = mapped_column(
+        IntegerKey, ForeignKey("document.key", ondelete="CASCADE"), primary_key=True, autoincrement=False, index=True
+    )
+    version: Mapped[int]
+    status: Mapped[str] = mapped_column(String(24))  # ready, ready_with_warnings, failed
+    message: Mapped[str] = mapped_column(Text, default="")
+    warnings: Mapped[list[Any]] = mapped_column(default=list)
+    page_count: Mapped[int] = mapped_column(default=0)
+    passage_count: Mapped[int] = mapped_column(default=0)
+    window_count: Mapped[int] = mapped_column(default=0)
+
 
 class Job(Base):
-    """One uploaded source to ingest: a file, or a JSONL of many records."""
+    """One uploaded source to ingest: a file, or a JSONL of many records.
+
+    With a `generation_id` it is read again for a generation that is being built; without, for the one that answers.
+    """
 
     __tablename__ = "job"
     __table_args__ = (Index("ix_job_claim", "status", "created_at"),)
@@ -108,6 +167,7 @@ class Job(Base):
     facets: Mapped[dict[str, Any]] = mapped_column(
         default=dict
     )  # given at the upload, for every document of the source
+    generation_id: Mapped[str | None] = mapped_column(String(36), index=True)
     attempts: Mapped[int] = mapped_column(default=0)
     lease_owner: Mapped[str | None] = mapped_column(String(100))
     lease_until: Mapped[datetime | None]
@@ -143,6 +203,8 @@ class Document(Base):
     content_hash: Mapped[str] = mapped_column(String(64), default="")
     file_path: Mapped[str] = mapped_column(String(2000), default="")  # of the stored content, in the files folder
     facets: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    # What an admin has said of it (`app.document_facets`), which goes before what its next version says.
+    edits: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     warnings: Mapped[list[Any]] = mapped_column(default=list)
     page_count: Mapped[int] = mapped_column(default=0)
     passage_count: Mapped[int] = mapped_column(default=0)
@@ -152,13 +214,14 @@ class Document(Base):
 
 
 class Page(Base):
-    """A page's text as it is cited. `source_map` are int32 triples (text start, glyph index, length)."""
+    """A page's text as it is cited. `source_map` is as `app.source_maps` packs it."""
 
     __tablename__ = "page"
 
     document_key: Mapped[int] = mapped_column(
         IntegerKey, ForeignKey("document.key", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
+    generation_id: Mapped[str] = mapped_column(String(36), primary_key=True)  # each cites the text that it was cut from
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     label: Mapped[str | None] = mapped_column(String(40))
     text: Mapped[str] = mapped_column(Text)
@@ -168,14 +231,15 @@ class Page(Base):
 class Passage(Base):
     __tablename__ = "passage"
     __table_args__ = (
-        Index("ix_passage_change", "knowledge_base_id", "added_change"),
-        Index("ix_passage_document", "document_key", "ordinal"),
+        Index("ix_passage_change", "generation_id", "added_change"),
+        Index("ix_passage_document", "document_key", "generation_id", "ordinal"),
         {"sqlite_autoincrement": True},
     )
 
     key: Mapped[int] = mapped_column(IntegerKey, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(String(36), unique=True, default=new_id)
     knowledge_base_id: Mapped[str] = mapped_column(ForeignKey("knowledge_base.id", ondelete="CASCADE"))
+    generation_id: Mapped[str] = mapped_column(String(36), server_default=text("''"))
     document_key: Mapped[int] = mapped_column(IntegerKey, ForeignKey("document.key", ondelete="CASCADE"))
     added_change: Mapped[int] = mapped_column(BigInteger)
     ordinal: Mapped[int]
@@ -187,10 +251,15 @@ class Passage(Base):
     page_label: Mapped[str | None] = mapped_column(String(40))  # printed on its first page
     text: Mapped[str] = mapped_column(Text)
     content_hash: Mapped[str] = mapped_column(String(64), default="")
+    excluded: Mapped[str | None] = mapped_column(String(16))  # by which filter; then no index has it
 
 
 class PassageVectors(Base):
-    """float16, shape [1 + windows, dimension], C order, little endian: row 0 the passage, then its windows."""
+    """float16, shape [1 + windows, dimension], C order, little endian: row 0 the passage, then its windows.
+
+    `text_hashes` names what was embedded, 16 bytes a row (`ingestion.waiting`), so that the document's next
+    version need not embed it again; null where nobody noted it: then nothing is taken from there.
+    """
 
     __tablename__ = "passage_vectors"
 
@@ -198,6 +267,7 @@ class PassageVectors(Base):
         IntegerKey, ForeignKey("passage.key", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     vectors: Mapped[bytes] = mapped_column(LargeBinary)
+    text_hashes: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class Removal(Base):
@@ -211,6 +281,22 @@ class Removal(Base):
     )
     passage_key: Mapped[int] = mapped_column(IntegerKey, primary_key=True, autoincrement=False)
     change: Mapped[int] = mapped_column(BigInteger)
+
+
+class DocumentReport(Base):
+    """What was found out about a generation's documents, and which filters have been applied to it.
+
+    `findings` are true of `change`; `filters` were applied up to `applied_change` (`app.document_filters`).
+    """
+
+    __tablename__ = "document_report"
+
+    generation_id: Mapped[str] = mapped_column(ForeignKey("generation.id", ondelete="CASCADE"), primary_key=True)
+    change: Mapped[int] = mapped_column(BigInteger, default=-1)
+    findings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    made_at: Mapped[datetime] = mapped_column(default=now)
+    applied_change: Mapped[int] = mapped_column(BigInteger, default=-1)
+    filters: Mapped[list[Any]] = mapped_column(default=list)
 
 
 class SyncSource(Base):

@@ -19,7 +19,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from app.admission import Place
+from app.admission import Admitted, Admitting, Place
 from app.bootstrap import Services, ServicesOf
 from app.chat_api import CLIENT_LEFT, ManagerOf, Text
 from app.error_responses import describe, for_readers
@@ -32,7 +32,7 @@ from app.models import KnowledgeBase, new_id
 from app.scope import CallerScope
 from app.shapes import CACHED, CitationShape
 from rag.answerers.fallback import FALLBACK
-from rag.answerers.generative_history import first_handed_over
+from rag.answerers.generative.history import first_handed_over
 from rag.types import Answer, AnswerEvent, Finished, Question, Token, Turn
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
@@ -122,9 +122,10 @@ async def post_chat_completion(
 
     question = await run_in_threadpool(_question, asked.messages)
     knowledge_base = await run_in_threadpool(find)
-    place = await run_in_threadpool(services.admit_new, knowledge_base, question)
-    answering = _Answering(services, manager.metrics, knowledge_base, question, place)
-    manager.run(answering.work, place)
+    with Admitting(services.admit_new) as admitting:
+        await run_in_threadpool(admitting, knowledge_base, question)
+        answering = _Answering(services, manager.metrics, knowledge_base, question, admitting.admitted)
+        manager.run(answering.work, admitting.admitted)
     chat = _Completion(services, asked, question)
     if asked.stream:
         return EventStream(_Chunks(answering, chat, request))
@@ -152,13 +153,13 @@ class _Answering:
         metrics: Metrics,
         knowledge_base: KnowledgeBase,
         question: Question,
-        place: Place | None,
+        admitted: Admitted,
     ) -> None:
         self._services = services
         self._metrics = metrics
         self._knowledge_base = knowledge_base
         self._question = question
-        self._place = place
+        self._admitted = admitted
         self._clock = AnswerClock()
         self._events: asyncio.Queue[AnswerEvent | Exception | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
@@ -169,7 +170,7 @@ class _Answering:
         try:
             if self._is_over:
                 return
-            chain = self._services.chain(self._knowledge_base, without_runtime=self._place is None)
+            chain = self._services.chain(self._knowledge_base, self._admitted)
             with closing(chain.stream(self._question)) as events:
                 for event in events:
                     if self._is_over:
@@ -202,8 +203,8 @@ class _Answering:
     def close(self) -> None:
         if not self._is_over:
             self._is_over = True
-            if self._place is not None:
-                self._place.give_up()
+            if isinstance(self._admitted, Place):
+                self._admitted.give_up()
             self._events.put_nowait(None)
 
     def __enter__(self) -> "_Answering":

@@ -16,7 +16,7 @@ from app.shapes import CitationShape
 
 router = APIRouter(prefix="/api", tags=["pages"])
 
-PICTURE_VERSION = 1
+PICTURE_VERSION = 2
 """Raise it when pictures come to look different, so that no browser keeps old ones."""
 
 Scale = Annotated[float, Query(ge=0.5, le=4, description="Pixels a PDF point.")]
@@ -71,5 +71,5 @@ def _picture(services: Services, request: Request, page: CitedPage, scale: float
     headers = {"etag": f'"{tag}"', "cache-control": "private, no-cache"}  # kept, but asked for each time: cheap
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    picture = page.picture(services.settings.files_folder, scale)
+    picture = page.picture(services, scale)
     return Response(picture, media_type="image/png", headers=headers)

@@ -1,7 +1,7 @@
 """The SQL side of an index: changes since a number, vectors, and passages by key.
 
-Owns `SqlPassageStore`, which is what `rag` gets as its `PassageStore`, and how vectors and source maps are
-packed into bytes. `change` and `hydrate` lie on the way of every question, so they select columns and build
+Owns `SqlPassageStore`, which is what `rag` gets as its `PassageStore`, the change numbers, and how vectors and source
+maps are packed into bytes. `change` and `hydrate` lie on the way of every question, so they select columns and build
 no entities. Knows nothing of FAISS, Tantivy or HTTP.
 """
 
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app.db import Database
 from app.errors import NotFound
 from app.filters import FacetIndex, wanted_texts
-from app.models import Document, KnowledgeBase, PassageVectors, Removal
+from app.models import Document, Generation, KnowledgeBase, PassageVectors, Removal
 from app.models import Passage as PassageRow
 from rag.types import IndexedPassage, Passage, PassageChanges, Span, Vectors
 
@@ -31,7 +31,12 @@ _COLUMN_FIELDS: Mapping[str, Any] = {
     "media_type": Document.media_type,
 }
 
-_CHANGE = select(KnowledgeBase.change).where(KnowledgeBase.id == bindparam("knowledge_base_id"))
+_CHANGE = select(Generation.change).where(Generation.id == bindparam("generation_id"))
+_CHANGE_THAT_ANSWERS = (
+    select(Generation.change)
+    .join(KnowledgeBase, KnowledgeBase.generation_id == Generation.id)
+    .where(KnowledgeBase.id == bindparam("knowledge_base_id"))
+)
 
 _PASSAGE_COLUMNS = (
     PassageRow.key,
@@ -56,23 +61,26 @@ PASSAGES = select(*_PASSAGE_COLUMNS).join(Document, Document.key == PassageRow.d
 
 _HYDRATE = PASSAGES.where(
     PassageRow.key.in_(bindparam("keys", expanding=True)),
-    PassageRow.knowledge_base_id == bindparam("knowledge_base_id"),
+    PassageRow.generation_id == bindparam("generation_id"),
+    PassageRow.excluded.is_(None),
 )
 
 
 @dataclass(slots=True)
 class SqlPassageStore:
-    """One knowledge base's passages. Every call is a transaction of its own and sees what is committed.
+    """One generation's passages. Every call is a transaction of its own and sees what is committed.
 
-    May be used by several threads at once.
+    `dimension` is that of its vectors. May be used by several threads at once.
     """
 
     database: Database
     knowledge_base_id: str
+    generation_id: str
+    dimension: int
     _facets: tuple[int, FacetIndex] | None = field(default=None, repr=False)
 
     def change(self) -> int:
-        """The change number now. Raises `NotFound` when the knowledge base has been deleted."""
+        """The last change that concerned it. Raises `NotFound` when the generation has been deleted."""
         with self.database.read() as session:
             return self._change(session)
 
@@ -90,16 +98,16 @@ class SqlPassageStore:
             batch = self._added(session, change, -1, target)
         while len(batch) == _BATCH:
             last_change, last_key = batch[-1].added_change, batch[-1].key
-            yield PassageChanges(max(change, last_change - 1), [_indexed(row) for row in batch], removed)
+            yield PassageChanges(max(change, last_change - 1), [self._indexed(row) for row in batch], removed)
             removed = []
             with self.database.read() as session:
                 batch = self._added(session, last_change, last_key, target)
         if target > change or batch or removed:
-            yield PassageChanges(target, [_indexed(row) for row in batch], removed)
+            yield PassageChanges(target, [self._indexed(row) for row in batch], removed)
 
     def live_keys(self) -> NDArray[np.int64]:
-        """Keys of all passages, ascending, int64 [passages]."""
-        query = select(PassageRow.key).where(PassageRow.knowledge_base_id == self.knowledge_base_id)
+        """Keys of all passages but the excluded ones, ascending, int64 [passages]."""
+        query = select(PassageRow.key).where(self._found())
         with self.database.read() as session:
             return np.array(session.scalars(query.order_by(PassageRow.key)).all(), dtype=np.int64)
 
@@ -107,7 +115,7 @@ class SqlPassageStore:
         """The passages among `keys` that live, with their documents' columns, by one statement."""
         if not keys:
             return {}
-        values = {"keys": [int(key) for key in keys], "knowledge_base_id": self.knowledge_base_id}
+        values = {"keys": [int(key) for key in keys], "generation_id": self.generation_id}
         with self.database.read() as session:
             rows = session.connection().execute(_HYDRATE, values).all()
         return {row[0]: passage_from_row(row) for row in rows}
@@ -134,7 +142,7 @@ class SqlPassageStore:
         return np.array(sorted(admitted or ()), dtype=np.int64)
 
     def _facet_index(self, session: Session) -> FacetIndex:
-        """Kept until the next change: facets come with content only."""
+        """Kept until the next change: whoever sets facets raises the number."""
         change = self._change(session)
         if self._facets is None or self._facets[0] != change:
             query = select(Document.key, Document.facets).where(
@@ -143,11 +151,16 @@ class SqlPassageStore:
             self._facets = (change, FacetIndex((key, facets) for key, facets in session.execute(query)))
         return self._facets[1]
 
+    def _found(self) -> ColumnElement[bool]:
+        """Passages that can be found: no filter has excluded them."""
+        return and_(PassageRow.generation_id == self.generation_id, PassageRow.excluded.is_(None))
+
     def _change(self, session: Session) -> int:
-        values = {"knowledge_base_id": self.knowledge_base_id}
-        found = session.connection().execute(_CHANGE, values).scalar()
+        found = session.connection().execute(_CHANGE, {"generation_id": self.generation_id}).scalar()
         if found is None:
-            raise NotFound("The knowledge base has been deleted.", {"knowledge_base": self.knowledge_base_id})
+            raise NotFound(
+                "This generation of the knowledge base has been deleted.", {"generation": self.generation_id}
+            )
         return int(found)
 
     def _removed(self, session: Session, change: int, target: int) -> list[int]:
@@ -169,22 +182,46 @@ class SqlPassageStore:
                 PassageRow.heading_path,
                 PassageRow.text,
                 PassageVectors.vectors,
-                KnowledgeBase.dimension,
             )
             .join(Document, Document.key == PassageRow.document_key)
-            .join(KnowledgeBase, KnowledgeBase.id == PassageRow.knowledge_base_id)
             .join(PassageVectors, PassageVectors.passage_key == PassageRow.key)
-            .where(PassageRow.knowledge_base_id == self.knowledge_base_id, after, PassageRow.added_change <= target)
+            .where(self._found(), after, PassageRow.added_change <= target)
             .order_by(PassageRow.added_change, PassageRow.key)
             .limit(_BATCH)
         )
         return session.execute(query).all()
 
+    def _indexed(self, row: Row[Any]) -> IndexedPassage:
+        return IndexedPassage(
+            key=row.key,
+            document_key=row.document_key,
+            words=index_words(row.title, row.heading_path, row.text),
+            vectors=unpack_vectors(row.vectors, self.dimension),
+        )
 
-def raise_change(session: Session, knowledge_base_id: str) -> int:
+
+@dataclass(frozen=True, slots=True)
+class WhatAnswers:
+    """The change number of whichever generation of a knowledge base answers now."""
+
+    database: Database
+    knowledge_base_id: str
+
+    def change(self) -> int:
+        """Another one whenever an answer could be another: a switch raises it too. Raises `NotFound`."""
+        values = {"knowledge_base_id": self.knowledge_base_id}
+        with self.database.read() as session:
+            found = session.connection().execute(_CHANGE_THAT_ANSWERS, values).scalar()
+        if found is None:
+            raise NotFound("The knowledge base has been deleted.", {"knowledge_base": self.knowledge_base_id})
+        return int(found)
+
+
+def raise_change(session: Session, knowledge_base_id: str, generation_id: str | None = None) -> int:
     """Raises the change number and holds the row's lock until the transaction ends; the new number.
 
-    Whoever changes passages calls it first: the lock makes numbers follow the order of commits.
+    Whoever changes passages calls it first: the lock makes numbers follow the order of commits. It concerns every
+    generation, because a document that changes is taken from all, unless it is only about one of them.
     Raises `NotFound` when the knowledge base has been deleted.
     """
     raised = session.scalar(
@@ -196,6 +233,10 @@ def raise_change(session: Session, knowledge_base_id: str) -> int:
     )
     if raised is None:
         raise NotFound("The knowledge base has been deleted.", {"knowledge_base": knowledge_base_id})
+    concerned = Generation.id == generation_id if generation_id else Generation.knowledge_base_id == knowledge_base_id
+    session.execute(
+        update(Generation).where(concerned).values(change=raised).execution_options(synchronize_session=False)
+    )
     return raised
 
 
@@ -235,22 +276,3 @@ def pack_vectors(vectors: NDArray[Any]) -> bytes:
 def unpack_vectors(packed: bytes, dimension: int) -> Vectors:
     """float16 [rows, dimension], read-only, sharing the bytes' memory."""
     return np.frombuffer(packed, dtype="<f2").reshape(-1, dimension)
-
-
-def pack_source_map(runs: Sequence[tuple[int, int, int]]) -> bytes:
-    """Runs (start in text, first glyph, length) as little-endian int32 triples."""
-    return np.array(runs, dtype="<i4").tobytes()
-
-
-def unpack_source_map(packed: bytes) -> NDArray[np.int32]:
-    """int32 [runs, 3], read-only."""
-    return np.frombuffer(packed, dtype="<i4").reshape(-1, 3)
-
-
-def _indexed(row: Row[Any]) -> IndexedPassage:
-    return IndexedPassage(
-        key=row.key,
-        document_key=row.document_key,
-        words=index_words(row.title, row.heading_path, row.text),
-        vectors=unpack_vectors(row.vectors, row.dimension),
-    )

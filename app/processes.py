@@ -108,18 +108,29 @@ def wait_until_answering(
     children: Sequence[Child],
     timeout_s: float = 120.0,
     is_enough: Callable[[httpx.Response], bool] = lambda answer: answer.status_code == httpx.codes.OK,
+    headers: Mapping[str, str] | None = None,
 ) -> None:
-    """Waits until `address` answers with what is enough; raises `ChildGaveUp` when a child ends first or time is up."""
+    """Waits until `address`, on this machine, answers with what is enough.
+
+    Raises `ChildGaveUp` when a child ends first, time is up, or we are refused: that does not change with time.
+    """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         for child in children:
             if child.has_ended():
                 raise ChildGaveUp(f"The {child.name} process ended at its start. Its last words:\n{child.last_words()}")
         try:
-            if is_enough(httpx.get(address, timeout=5)):
-                return
+            answer = httpx.get(address, headers=headers, timeout=5, trust_env=False)
         except httpx.TransportError:
-            pass  # not listening yet: that is what we wait for
+            time.sleep(0.1)  # not listening yet: that is what we wait for
+            continue
+        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise ChildGaveUp(
+                f"{address} refuses us with status {answer.status_code}: does another program answer there, or was it "
+                "started with another ANSWERDESK_SERVER__ADMIN_KEY?"
+            )
+        if is_enough(answer):
+            return
         time.sleep(0.1)
     raise ChildGaveUp(f"{address} did not answer within {timeout_s:.0f} seconds.")
 

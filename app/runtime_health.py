@@ -1,10 +1,11 @@
-"""Whether the chat model's server answers, for those who ask whether we are ready.
+"""Whether the chat model's server answers, for those who ask whether we are ready, and for alerts.
 
 Owns one small request to it, made at most every few seconds. Questions do not come by here: what they meet is told by
 their own errors.
 """
 
 import time
+from ipaddress import ip_address
 from threading import Lock
 
 import httpx
@@ -30,9 +31,14 @@ class RuntimeHealth:
         answers = self._answers
         return answers.answerer is AnswererName.GENERATIVE and answers.when_unavailable is WhenUnavailable.ERROR
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is an address to ask."""
+        return bool(self._answers.chat_model and self._answers.chat_base_url)
+
     def problem(self) -> str | None:
         """What people should know; None when it answers, or when there is nothing to ask."""
-        if not (self._answers.chat_model and self._answers.chat_base_url):
+        if not self.is_known:
             return None
         with self._lock:
             now = time.monotonic()
@@ -45,7 +51,12 @@ class RuntimeHealth:
         address = self._answers.chat_base_url.rstrip("/")
         key = self._answers.chat_api_key.get_secret_value()
         try:
-            reply = httpx.get(f"{address}/models", headers={"Authorization": f"Bearer {key}"}, timeout=WAIT_AT_MOST_S)
+            reply = httpx.get(
+                f"{address}/models",
+                headers={"Authorization": f"Bearer {key}"},
+                timeout=WAIT_AT_MOST_S,
+                trust_env=not _is_on_this_machine(address),  # no proxy of the environment leads back here
+            )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return f"The chat model does not answer at {address} ({type(error).__name__}). Is it running?"
         if reply.status_code in (401, 403):
@@ -53,3 +64,11 @@ class RuntimeHealth:
         if reply.status_code >= 500:
             return f"The chat model at {address} says status {reply.status_code}: it may be starting."
         return None
+
+
+def _is_on_this_machine(address: str) -> bool:
+    host = httpx.URL(address).host
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name: where it leads is the resolver's or the proxy's matter

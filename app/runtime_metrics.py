@@ -9,18 +9,27 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from app.bootstrap import Services
+from app.runtime_health import RuntimeHealth
 
 _CIRCUIT = {"closed": 0.0, "half_open": 0.5, "open": 1.0}
 
 
 class RuntimeCollector(Collector):
-    """Queue and circuit of the chat model, and both caches of this process."""
+    """Health, queue and circuit of the chat model, and both caches of this process."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, health: RuntimeHealth) -> None:
         self._services = services
+        self._health = health
 
     def collect(self) -> Iterator[Metric]:
         admission, circuit = self._services.admission, self._services.circuit
+        if self._health.is_known:
+            yield GaugeMetricFamily(
+                "answerdesk_runtime_up",
+                "Whether the chat model's server answers when it is asked for its models; asked whether or not there "
+                "are questions.",
+                float(self._health.problem() is None),
+            )
         yield GaugeMetricFamily("answerdesk_runtime_running", "Questions at the chat model.", admission.running)
         yield GaugeMetricFamily("answerdesk_runtime_waiting", "Questions waiting for it.", admission.waiting)
         yield CounterMetricFamily(

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_runtime.addresses import as_reached, is_loopback
-from model_runtime.vllm_settings import RuntimeSettings
+from model_runtime.server.settings import RuntimeSettings
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class ServerSettings(Section):
@@ -58,7 +58,7 @@ class Backend(StrEnum):
 class EmbedderSettings(Section):
     model: str = Field(
         "multilingual-e5-small",
-        description="The default model, or a sentence-transformers folder or model id.",
+        description="The default model, or a sentence-transformers folder or model id; of new knowledge bases.",
     )
     backend: Backend = Field(Backend.OPENVINO, description="openvino (CPU, BERT models) or torch (any model, GPU).")
     threads: int = Field(0, ge=0, le=256, description="Threads for embedding; 0 means one a core.")
@@ -72,8 +72,12 @@ class IngestionSettings(Section):
     max_file_mb: int = Field(500, ge=1, description="Largest file, in MiB.")
     max_pages: int = Field(50_000, ge=1, description="Most pages a document may have.")
     batch_windows: int = Field(512, ge=1, le=65536, description="Windows embedded between two progress reports.")
-    window_words: int = Field(40, ge=8, le=200, description="Length of an embedded window, in words.")
-    window_characters: int = Field(80, ge=16, le=400, description="Length of a Chinese window, in characters.")
+    window_words: int = Field(
+        40, ge=8, le=200, description="Length of an embedded window in words, of new knowledge bases."
+    )
+    window_characters: int = Field(
+        80, ge=16, le=400, description="Length of a Chinese window in characters, of new knowledge bases."
+    )
     parser_memory_mb: int = Field(
         2048, ge=256, le=1_048_576, description="Memory that reading one file may take, in MiB; more fails the page."
     )
@@ -81,7 +85,10 @@ class IngestionSettings(Section):
         60.0, ge=1, le=3600, description="Longest time for one page, or a file without pages; then it is passed over."
     )
     parser_timeout_s: float = Field(
-        3600.0, ge=1, le=604_800, description="Longest time for reading one file, waiting for embedding not counted."
+        14_400.0,
+        ge=1,
+        le=604_800,
+        description="Longest time for reading one file, waiting for embedding not counted; a scan takes 3 a page.",
     )
 
 
@@ -217,6 +224,7 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         frozen=True,
         extra="forbid",
+        hide_input_in_errors=True,  # a key may be among it
     )
 
     home: Path = Field(

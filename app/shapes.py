@@ -76,8 +76,9 @@ class KnowledgeBaseShape(Shape):
     document_count: int
     passage_count: int
     window_count: int
-    change: int
+    change: int = Field(description="Raised whenever an answer could be another.")
     embedder: str
+    generation: str = Field(description="Id of the generation that answers.")
     settings: dict[str, Any]
 
     @classmethod
@@ -91,8 +92,9 @@ class KnowledgeBaseShape(Shape):
             document_count=document_count,
             passage_count=passage_count,
             window_count=window_count,
-            change=row.change,
-            embedder=row.embedder,
+            change=row.generation.change,
+            embedder=row.generation.embedder,
+            generation=row.generation_id,
             settings=row.settings,
         )
 
@@ -210,6 +212,9 @@ class HitShape(Shape):
     score: float | None = Field(description="Null in listings, which have no question.")
     signals: dict[str, float]
     also_at: list[PlaceShape]
+    excluded: str | None = Field(
+        None, description="In listings: the filter that keeps it from being found (unreadable, duplicate, boilerplate)."
+    )
 
     @classmethod
     def of(cls, hit: rag.Hit) -> "HitShape":
@@ -221,7 +226,7 @@ class HitShape(Shape):
         return shape.model_copy(update={"score": float(hit.score), "signals": _floats(hit.signals), "also_at": places})
 
     @classmethod
-    def of_passage(cls, passage: rag.Passage) -> "HitShape":
+    def of_passage(cls, passage: rag.Passage, excluded: str | None = None) -> "HitShape":
         """A passage in a listing: without score and signals."""
         return cls(
             passage_id=passage.id,
@@ -235,6 +240,7 @@ class HitShape(Shape):
             score=None,
             signals={},
             also_at=[],
+            excluded=excluded,
         )
 
 

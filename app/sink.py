@@ -1,37 +1,53 @@
 """Where the pipeline puts documents: one transaction for each batch, whole or not at all.
 
-Owns how ready documents become rows, and that a new version replaces the old one in the same transaction. Every
-write proves the job's lease first (`app.jobs.hold`). Knows no parsers and no indexes.
+Owns how ready documents become rows, and that a new version replaces the old one in the same transaction, in every
+generation. Every write proves the job's lease first (`app.jobs.hold`). Knows no parsers and no indexes.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import delete, insert, literal, select, update
 from sqlalchemy.orm import Session
 
-from app import files
+from app import files, source_maps
 from app.errors import NotFound
-from app.jobs import Claim, JobQueue, LeaseLost, failure_message, hold
-from app.models import Document, Page, Passage, PassageVectors, Removal, new_id, now
-from app.passages import pack_source_map, pack_vectors, raise_change
+from app.facets import described
+from app.jobs import UNFINISHED_STATUSES, Claim, JobQueue, LeaseLost, failure_message, hold
+from app.known_vectors import StoredVectors
+from app.models import (
+    Document,
+    Generation,
+    GenerationDocument,
+    KnowledgeBase,
+    Page,
+    Passage,
+    PassageVectors,
+    Removal,
+    new_id,
+    now,
+)
+from app.passages import pack_vectors, raise_change
 from app.settings import Settings
 from app.shapes import spans_to_row
-from ingestion.errors import IngestionError
+from ingestion.errors import Cancelled, IngestionError
 from ingestion.pipeline import ReadyDocument
 
 _BETWEEN_REPORTS_S = 0.3
+_Row = TypeVar("_Row")
 _ROWS_AT_ONCE = 500  # PostgreSQL and SQLite take no more than some thousands of parameters
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL stores no NUL, UTF-8 knows no lone surrogates
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class StoredDocument:
     """A document as it was before: its row's key, the version and the file that are replaced."""
 
     key: int
@@ -40,15 +56,21 @@ class _Stored:
 
 
 class SqlSink:
-    """`ingestion.pipeline.Sink` for one claimed job. Every method that writes raises `LeaseLost`."""
+    """`ingestion.pipeline.Sink` for one claimed upload. Every method that writes raises `LeaseLost`."""
 
-    def __init__(self, queue: JobQueue, claim: Claim, settings: Settings, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, queue: JobQueue, claim: Claim, settings: Settings, generation: Generation, stopping: Callable[[], bool]
+    ) -> None:
+        """`generation` is the one that answers, for which the upload is read."""
         self.first_error = ""
         self._queue = queue
         self._database = queue.database
         self._claim = claim
         self._files_folder = settings.files_folder
+        self._generation_id = generation.id
         self._stopping = stopping
+        self._stored_vectors = StoredVectors(self._database, claim.knowledge_base_id, generation.embedder)
+        self._seen: set[int] = set()  # keys of the source's documents, stored or found unchanged
         self._began: dict[str, float] = {}
         self._reported = 0.0
 
@@ -60,28 +82,37 @@ class SqlSink:
             Document.version > 0,
         )
         with self._database.read() as session:
-            return session.scalar(query) is not None
+            key = session.scalar(query)
+        self._seen.update(() if key is None else (key,))
+        return key is not None
+
+    def known_vectors(
+        self, external_ids: Collection[str], text_hashes: Collection[bytes]
+    ) -> Mapping[bytes, NDArray[np.float16]]:
+        return self._stored_vectors.find(external_ids, text_hashes)
 
     def store(self, documents: Sequence[ReadyDocument]) -> None:
         """Writes the documents with pages, passages and vectors, and removes what they replace.
 
         Keys and ids of documents stay; their version is raised. Of records with the same external id the last stays.
+        Raises `Cancelled` when another generation answers by now: then they are to be read again for that one.
         """
         latest = {document.start.external_id: document for document in documents}
         with self._database.write() as session:
             change = self._raise_change(session)
             hold(session, self._claim, self._queue.lease_s)
+            self._require_answering(session)
             before = self._stored(session, latest)
-            _remove_content(session, self._claim.knowledge_base_id, [each.key for each in before.values()], change)
-            keys = self._write_documents(session, latest, before)
-            _write_pages(session, latest, keys)
-            _write_passages(session, self._claim.knowledge_base_id, latest, keys, change)
+            remove_content(session, self._claim.knowledge_base_id, [each.key for each in before.values()], change)
+            after = self._write_documents(session, latest, before)
+            self._write_content(session, latest, after, change)
+        self._seen.update(each.key for each in after.values())
         replaced = [each.file_path for each in before.values() if each.file_path != self._claim.source_path]
         files.release(self._database, self._files_folder, self._claim.knowledge_base_id, replaced)
 
     def failed(self, external_id: str, title: str, error: IngestionError) -> None:
         """Notes the reason with the document; one that was not there before is listed as failed."""
-        reason = _storable(str(error))
+        reason = storable(str(error))
         self.first_error = self.first_error or reason
         with self._database.write() as session:
             files.lock_knowledge_base(session, self._claim.knowledge_base_id)
@@ -93,7 +124,7 @@ class SqlSink:
                         knowledge_base_id=self._claim.knowledge_base_id,
                         job_id=self._claim.job_id,
                         external_id=external_id,
-                        title=_storable(title or external_id)[:1000],
+                        title=storable(title or external_id)[:1000],
                         status="failed",
                         message=reason,
                         facets=dict(self._claim.facets),
@@ -103,6 +134,33 @@ class SqlSink:
                 message = failure_message(reason, known.version)
                 values = {"status": "failed", "message": message, "job_id": self._claim.job_id}
                 session.execute(update(Document).where(Document.key == known.key).values(values))
+
+    def remove_missing(self) -> int:
+        """Removes what an earlier upload of the source brought and this one has no longer; how many documents.
+
+        Only for a source of which everything could be read. What it shares with another source is its own from now on.
+        Records that could not be read before go too; they are not counted.
+        """
+        of_job = select(Document.key, Document.version, Document.file_path)
+        of_job = of_job.where(Document.job_id == self._claim.job_id)
+        with self._database.read() as session:
+            own = {row.key: row.version for row in session.execute(of_job)}
+        for keys in _in_parts(sorted(self._seen - own.keys())):
+            settled = (Document.key.in_(keys), Document.status.not_in(UNFINISHED_STATUSES))
+            with self._database.write() as session:
+                hold(session, self._claim, self._queue.lease_s)
+                session.execute(update(Document).where(*settled).values(job_id=self._claim.job_id))
+        removed = 0
+        for keys in _in_parts(sorted(own.keys() - self._seen) if self._seen else []):
+            with self._database.write() as session:
+                change = self._raise_change(session) if any(own[key] for key in keys) else 0
+                hold(session, self._claim, self._queue.lease_s)
+                rows = session.execute(of_job.where(Document.key.in_(keys))).all()  # another source may have them now
+                remove_documents(session, self._claim.knowledge_base_id, [row.key for row in rows], change)
+            paths = [row.file_path for row in rows]
+            files.release(self._database, self._files_folder, self._claim.knowledge_base_id, paths)
+            removed += sum(row.version > 0 for row in rows)
+        return removed
 
     def progress(self, stage: str, done: int, total: int | None) -> None:
         """Writes at most every 0.3 seconds, besides the first time in a stage; each write renews the lease."""
@@ -126,20 +184,49 @@ class SqlSink:
         except NotFound as error:
             raise LeaseLost(f"The knowledge base of {self._claim.source_name} has been deleted.") from error
 
-    def _stored(self, session: Session, external_ids: Mapping[str, Any] | Sequence[str]) -> dict[str, _Stored]:
+    def _require_answering(self, session: Session) -> None:
+        query = select(KnowledgeBase.generation_id).where(KnowledgeBase.id == self._claim.knowledge_base_id)
+        if session.scalar(query) != self._generation_id:
+            raise Cancelled("the knowledge base has been switched to another generation")
+
+    def _write_content(
+        self,
+        session: Session,
+        documents: Mapping[str, ReadyDocument],
+        stored: Mapping[str, StoredDocument],
+        change: int,
+    ) -> None:
+        """What the documents hold, as this generation has it."""
+        keys = {external_id: stored[external_id].key for external_id in documents}
+        _write_pages(session, documents, keys, self._generation_id)
+        _write_passages(session, self._claim.knowledge_base_id, documents, keys, change, self._generation_id)
+        rows = [
+            {
+                "generation_id": self._generation_id,
+                "document_key": keys[external_id],
+                "version": stored[external_id].version,
+                "status": "ready_with_warnings" if document.warnings else "ready",
+                **counts_of(document),
+            }
+            for external_id, document in documents.items()
+        ]
+        session.execute(insert(GenerationDocument), rows)
+
+    def _stored(self, session: Session, external_ids: Mapping[str, Any] | Sequence[str]) -> dict[str, StoredDocument]:
         query = select(Document.external_id, Document.key, Document.version, Document.file_path).where(
             Document.knowledge_base_id == self._claim.knowledge_base_id,
             Document.external_id.in_(list(external_ids)),
         )
-        return {row.external_id: _Stored(row.key, row.version, row.file_path) for row in session.execute(query)}
+        return {row.external_id: StoredDocument(row.key, row.version, row.file_path) for row in session.execute(query)}
 
     def _write_documents(
-        self, session: Session, documents: Mapping[str, ReadyDocument], before: Mapping[str, _Stored]
-    ) -> dict[str, int]:
-        """Inserts or updates the documents' rows; their keys by external id."""
+        self, session: Session, documents: Mapping[str, ReadyDocument], before: Mapping[str, StoredDocument]
+    ) -> dict[str, StoredDocument]:
+        """Inserts or updates the documents' rows; how they are stored now, by external id."""
         added, changed = [], []
+        edits = self._edits(session, documents)
         for external_id, document in documents.items():
-            values = self._columns(document)
+            values = self._columns(document, edits.get(external_id, {}))
             if external_id in before:
                 known = before[external_id]
                 changed.append({"key": known.key, "version": known.version + 1, **values})
@@ -149,51 +236,83 @@ class SqlSink:
             session.execute(insert(Document), added)
         if changed:
             session.execute(update(Document), changed)
-        return {external_id: each.key for external_id, each in self._stored(session, documents).items()}
+        return self._stored(session, documents)
 
-    def _columns(self, document: ReadyDocument) -> dict[str, Any]:
+    def _edits(self, session: Session, external_ids: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """What admins have said of the documents that are there."""
+        query = select(Document.external_id, Document.edits).where(
+            Document.knowledge_base_id == self._claim.knowledge_base_id, Document.external_id.in_(list(external_ids))
+        )
+        return {row.external_id: row.edits or {} for row in session.execute(query)}
+
+    def _columns(self, document: ReadyDocument, edits: Mapping[str, Any]) -> dict[str, Any]:
+        start = document.start
+        title = storable(start.title or start.external_id)[:1000]
         return {
             "knowledge_base_id": self._claim.knowledge_base_id,
             "job_id": self._claim.job_id,
-            "title": _storable(document.start.title or document.start.external_id)[:1000],
             "status": "indexing",
             "message": "",
             "media_type": document.media_type,
-            "language": document.language,
             "content_hash": document.content_hash,
             "file_path": self._claim.source_path,
-            "facets": {**document.start.facets, **self._claim.facets},
-            "warnings": [[warning.page, _storable(warning.message)] for warning in document.warnings],
-            "page_count": len(document.pages),
-            "passage_count": len(document.passages),
-            "window_count": sum(len(passage.windows) for passage in document.passages),
             "updated_at": now(),
+            **described(edits, title, document.language, start.facets, self._claim.facets),
+            **counts_of(document),
         }
+
+
+def counts_of(document: ReadyDocument) -> dict[str, Any]:
+    """The columns that a document's row has in common with its rows in generations."""
+    return {
+        "warnings": [[warning.page, storable(warning.message)] for warning in document.warnings],
+        "page_count": len(document.pages),
+        "passage_count": len(document.passages),
+        "window_count": sum(len(passage.windows) for passage in document.passages),
+    }
 
 
 def remove_documents(session: Session, knowledge_base_id: str, keys: Sequence[int], change: int) -> None:
     """Removes documents with all that hangs on them; `change` is the number that indexes will learn it by."""
-    _remove_content(session, knowledge_base_id, keys, change)
+    remove_content(session, knowledge_base_id, keys, change)
     session.execute(delete(Document).where(Document.key.in_(keys)))
 
 
-def _remove_content(session: Session, knowledge_base_id: str, keys: Sequence[int], change: int) -> None:
+def remove_content(
+    session: Session, knowledge_base_id: str, keys: Sequence[int], change: int, generation_id: str | None = None
+) -> None:
+    """Removes what documents hold from one generation, or from all: what was made of an old version is gone everywhere.
+
+    A generation that is being built learns by the missing row that it has to read the document again.
+    """
     if not keys:
         return
-    gone = select(literal(knowledge_base_id), Passage.key, literal(change)).where(Passage.document_key.in_(keys))
+    tables = (Passage, Page, GenerationDocument)
+    passages, pages, rows = (
+        [table.document_key.in_(keys), *([table.generation_id == generation_id] if generation_id else [])]
+        for table in tables
+    )
+    gone = select(literal(knowledge_base_id), Passage.key, literal(change)).where(
+        *passages,
+        Passage.excluded.is_(None),  # of an excluded one indexes have learned already
+    )
     session.execute(insert(Removal).from_select(["knowledge_base_id", "passage_key", "change"], gone))
-    session.execute(delete(Passage).where(Passage.document_key.in_(keys)))  # its vectors go with it
-    session.execute(delete(Page).where(Page.document_key.in_(keys)))
+    session.execute(delete(Passage).where(*passages))  # its vectors go with it
+    session.execute(delete(Page).where(*pages))
+    session.execute(delete(GenerationDocument).where(*rows))
 
 
-def _write_pages(session: Session, documents: Mapping[str, ReadyDocument], keys: Mapping[str, int]) -> None:
+def _write_pages(
+    session: Session, documents: Mapping[str, ReadyDocument], keys: Mapping[str, int], generation_id: str
+) -> None:
     rows = (
         {
             "document_key": keys[external_id],
+            "generation_id": generation_id,
             "number": page.number,
             "label": _label(page.label),
-            "text": _storable(page.text),
-            "source_map": pack_source_map(page.source_map),
+            "text": storable(page.text),
+            "source_map": source_maps.pack(page),
         }
         for external_id, document in documents.items()
         for page in document.pages
@@ -208,35 +327,34 @@ def _write_passages(
     documents: Mapping[str, ReadyDocument],
     keys: Mapping[str, int],
     change: int,
+    generation_id: str,
 ) -> None:
+    shared = {"knowledge_base_id": knowledge_base_id, "generation_id": generation_id, "added_change": change}
     rows = (
-        row
+        {**shared, **row}
         for external_id, document in documents.items()
-        for row in _passage_rows(document, keys[external_id], knowledge_base_id, change)
+        for row in _passage_rows(document, keys[external_id])
     )
     connection = session.connection()
     for some in _in_parts(rows):
         vectors = {row["id"]: row.pop("vectors") for row in some}
         connection.execute(insert(Passage), some)
         written = connection.execute(select(Passage.id, Passage.key).where(Passage.id.in_(list(vectors))))
-        packed = [{"passage_key": key, "vectors": vectors[id_]} for id_, key in written]
+        packed = [{"passage_key": key, **vectors[id_]} for id_, key in written]
         connection.execute(insert(PassageVectors), packed)
 
 
-def _passage_rows(
-    document: ReadyDocument, document_key: int, knowledge_base_id: str, change: int
-) -> Iterator[dict[str, Any]]:
-    """The passages' columns, and their packed `vectors`."""
+def _passage_rows(document: ReadyDocument, document_key: int) -> Iterator[dict[str, Any]]:
+    """The passages' columns, and under `vectors` those of their `PassageVectors`."""
     labels = {page.number: _label(page.label) for page in document.pages if page.label is not None}
-    for ordinal, (passage, vectors) in enumerate(zip(document.passages, document.vectors, strict=True)):
-        text = _storable(passage.text)
+    content = zip(document.passages, document.vectors, document.text_hashes, strict=True)
+    for ordinal, (passage, vectors, text_hashes) in enumerate(content):
+        text = storable(passage.text)
         yield {
             "id": new_id(),
-            "knowledge_base_id": knowledge_base_id,
             "document_key": document_key,
-            "added_change": change,
             "ordinal": ordinal,
-            "heading_path": [_storable(heading) for heading in passage.heading_path],
+            "heading_path": [storable(heading) for heading in passage.heading_path],
             "spans": spans_to_row(passage.spans),
             "windows": [list(window) for window in passage.windows],
             "first_page": min(span.page for span in passage.spans),
@@ -244,20 +362,21 @@ def _passage_rows(
             "page_label": labels.get(passage.spans[0].page),
             "text": text,
             "content_hash": sha256(text.encode()).hexdigest(),
-            "vectors": pack_vectors(vectors),
+            "vectors": {"vectors": pack_vectors(vectors), "text_hashes": text_hashes},
         }
 
 
-def _in_parts(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _in_parts(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
     """A long document's rows are never in memory at once."""
-    while some := list(islice(rows, _ROWS_AT_ONCE)):
+    iterator = iter(rows)
+    while some := list(islice(iterator, _ROWS_AT_ONCE)):
         yield some
 
 
 def _label(label: str | None) -> str | None:
-    return None if label is None else _storable(label)[:40]
+    return None if label is None else storable(label)[:40]
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """`text` with what no database keeps made U+FFFD: as long as before, so that all offsets stay true."""
     return _NOT_STORABLE.sub("\ufffd", text)

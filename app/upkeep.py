@@ -1,25 +1,27 @@
 """What an idle worker does for the installation: compares indexes with the database, and clears up after dead imports.
 
 Owns when, and the note about each index's last check that `/ready` shows: `last-check.json` in the index's folder, so
-that it goes with the index. How an index is compared is in `rag.index`.
+that it goes with the index. How an index is compared is in `rag.index`, what a dropped generation leaves in
+`app.generations`.
 """
 
 import json
 import logging
 import os
+import shutil
 import time
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ValidationError
 from sqlalchemy import select
 
+from app import files
 from app.bootstrap import Services
 from app.bundle_import import remove_abandoned
 from app.bundle_staging import STAGING
-from app.errors import Conflict
-from app.models import KnowledgeBase, new_id
+from app.generations import dropping, finish_drop, tidy_up
+from app.models import Generation, KnowledgeBase, new_id
 from rag.errors import RagError
 from rag.index import IndexReport
 
@@ -65,52 +67,61 @@ class Upkeep:
         self._not_before = time.monotonic() + _BETWEEN_LOOKS_S
         if removed := remove_abandoned(self._services):
             _LOG.info("Removed what %d imports that died had left.", removed)
+        settings = self._services.settings
+        folders = (settings.files_folder, settings.index_folder)
+        if removed := files.remove_left_behind(self._services.database, *folders, spared_workspace=STAGING):
+            _LOG.info("Removed %d files and folders of what had been deleted.", removed)
+        files.remove_abandoned_journals(self._services.database, settings.files_folder)
+        for generation in dropping(self._services):
+            finish_drop(self._services, generation)
+        tidy_up(self._services)
         for row in _knowledge_bases(self._services):
+            _remove_strange_indexes(self._services, row)
             if self._is_due(row):
-                with suppress(Conflict):  # of another embedder's index nothing can be asked, which /ready says anyway
-                    check_index(self._services, row)
-                    self._services.forget(row.id)  # a whole index in memory is no use to a worker
-                    return
+                check_index(self._services, row)
+                self._services.forget(row)  # a whole index in memory is no use to a worker
+                return
 
     def _is_due(self, row: KnowledgeBase) -> bool:
-        last = last_check(self._services, row.id)
+        last = last_check(self._services, row.generation)
         if last is None:
-            return row.change > 0
+            return row.generation.change > 0
         age = datetime.now(UTC) - last.checked_at
         every = timedelta(seconds=self._services.settings.worker.check_indexes_s)
-        return age > (every if last.change != row.change else max(every, _UNCHANGED_AGAIN_AFTER))
+        return age > (every if last.change != row.generation.change else max(every, _UNCHANGED_AGAIN_AFTER))
 
 
 def check_index(services: Services, row: KnowledgeBase) -> IndexCheck:
-    """Compares now, and notes the outcome. Raises `Conflict` when the index is another embedder's."""
+    """Compares the index that answers now, and notes the outcome."""
+    change = row.generation.change
     try:
         check = _check_of(services.index(row).check(services.passages(row)))
     except RagError as error:
         check = IndexCheck(
-            checked_at=datetime.now(UTC), change=row.change, passages=0, orphans=0, missing=0, problem=str(error)
+            checked_at=datetime.now(UTC), change=change, passages=0, orphans=0, missing=0, problem=str(error)
         )
     if not check.is_sound:
         _LOG.error("Knowledge base %s: %s", row.name, check.for_people())
-    _note(services, row.id, check)
+    _note(services, row.generation, check)
     return check
 
 
-def note_report(services: Services, row: KnowledgeBase, report: IndexReport) -> None:
+def note_report(services: Services, generation: Generation, report: IndexReport) -> None:
     """Notes the outcome of a comparison that was made elsewhere."""
-    _note(services, row.id, _check_of(report))
+    _note(services, generation, _check_of(report))
 
 
-def last_check(services: Services, knowledge_base_id: str) -> IndexCheck | None:
+def last_check(services: Services, generation: Generation) -> IndexCheck | None:
     """The last outcome, None before the first."""
     try:
-        return IndexCheck.model_validate_json((_folder(services, knowledge_base_id) / _NOTE).read_bytes())
+        return IndexCheck.model_validate_json((_folder(services, generation) / _NOTE).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 
 
 def last_checks(services: Services) -> dict[str, IndexCheck]:
-    """The last outcome of each knowledge base that has one, by name."""
-    checks = {row.name: last_check(services, row.id) for row in _knowledge_bases(services)}
+    """The last outcome of each knowledge base whose answering generation has one, by name."""
+    checks = {row.name: last_check(services, row.generation) for row in _knowledge_bases(services)}
     return {name: check for name, check in checks.items() if check is not None}
 
 
@@ -130,13 +141,26 @@ def _check_of(report: IndexReport) -> IndexCheck:
     )
 
 
-def _note(services: Services, knowledge_base_id: str, check: IndexCheck) -> None:
-    folder = _folder(services, knowledge_base_id)
+def _remove_strange_indexes(services: Services, row: KnowledgeBase) -> None:
+    """What is in a knowledge base's folder and no generation's: of dropped ones, and of the time before generations."""
+    folder = services.settings.index_folder / row.id
+    there = set(folder.iterdir()) if folder.is_dir() else set()
+    with services.database.read() as session:  # after the look: a generation has its row before its folder
+        known = session.scalars(select(Generation.id).where(Generation.knowledge_base_id == row.id)).all()
+    for path in there - {folder / id_ for id_ in known}:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _note(services: Services, generation: Generation, check: IndexCheck) -> None:
+    folder = _folder(services, generation)
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / f".{_NOTE}.{new_id()}"
     written.write_text(json.dumps(check.model_dump(mode="json")) + "\n")
     os.replace(written, folder / _NOTE)
 
 
-def _folder(services: Services, knowledge_base_id: str) -> Path:
-    return services.settings.index_folder / knowledge_base_id
+def _folder(services: Services, generation: Generation) -> Path:
+    return services.generations.folder(generation.knowledge_base_id, generation.id)

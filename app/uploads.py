@@ -6,7 +6,7 @@ every file below a megabyte in memory, and a folder of HTML has thousands. Knows
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -74,13 +74,24 @@ class Upload:
             raise BadRequest(f"facets is not JSON: {error}") from error
         if not isinstance(facets, dict):
             raise BadRequest("facets must be a JSON object.")
-        for name, value in facets.items():
-            members = value if isinstance(value, list) else [value]
-            if not all(isinstance(member, str | int | float) for member in members):
-                raise BadRequest(f"The facet {name!r} must be a text, a number, a truth value or a list of them.")
-            if any(_FORBIDDEN.search(text) for text in (name, *members) if isinstance(text, str)):
-                raise BadRequest(f"The facet {name!r} holds control characters.")
+        require_facets(facets)
         return facets
+
+
+def require_facets(facets: Mapping[str, Any]) -> None:
+    """Raises `BadRequest` unless all are texts, numbers, booleans or lists, without control characters."""
+    for name, value in facets.items():
+        members = value if isinstance(value, list) else [value]
+        if not all(isinstance(member, str | int | float) for member in members):
+            raise BadRequest(f"The facet {name!r} must be a text, a number, a truth value or a list of them.")
+        if any(_FORBIDDEN.search(text) for text in (name, *members) if isinstance(text, str)):
+            raise BadRequest(f"The facet {name!r} holds control characters.")
+
+
+def form_of(**fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What the API's reference says of a request: it is a form with these fields, of which `files` must be there."""
+    schema = {"type": "object", "required": ["files"], "properties": fields}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
 @asynccontextmanager

@@ -1,4 +1,6 @@
-"""What is loaded at the start, so that the first question is as fast as the next: embedder and indexes.
+"""What is loaded beforehand, so that the first question is as fast as the next: embedder and indexes.
+
+At the start, and from then on whenever a generation is about to answer.
 
 Owns the thread that loads, and what `/ready` says about it. Knows nothing of how either is loaded.
 """
@@ -10,12 +12,15 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.bootstrap import Services
+from app.generations import open_ready
 from app.models import KnowledgeBase
 from rag import analyzer
 
 _LOG = logging.getLogger(__name__)
 
 STOP_AFTER_S = 5.0
+LOOK_AGAIN_S = 1.0
+PAUSE_S = 60.0
 
 
 class WarmUp:
@@ -64,3 +69,9 @@ class WarmUp:
                 _LOG.exception("Knowledge base %s cannot be opened.", row.name)
                 self.warnings[row.name] = str(error)
         del self.problems["index"]
+        while not self._stopping.wait(LOOK_AGAIN_S):
+            try:
+                open_ready(self._services)
+            except Exception:  # noqa: BLE001  likewise; it is opened by the first question, or refused to the switch
+                _LOG.exception("A generation that is ready cannot be opened.")
+                self._stopping.wait(PAUSE_S)

@@ -23,12 +23,13 @@ from app.settings import Settings
 from app.throwaway import throwaway_answerdesk
 from benchmarks.capture_streams import CAPTURED
 from benchmarks.sample_questions import NAME, sample_questions, upload_sample
-from model_runtime.bench_figures import Quantiles, added_first_token_ms, ratio
-from model_runtime.bench_generator import http_client, stub_process
-from model_runtime.bench_report import milliseconds, table
-from model_runtime.bench_stub import MODEL
-from model_runtime.bench_sweep import Cell, measure_cell
-from model_runtime.bench_targets import AnswerdeskTarget, ChatTarget, Target
+from model_runtime.bench.figures import Quantiles, added_first_token_ms, ratio
+from model_runtime.bench.load_generator import http_client, stub_process
+from model_runtime.bench.report import milliseconds
+from model_runtime.bench.stub_server import MODEL
+from model_runtime.bench.sweep import Cell, measure_cell
+from model_runtime.bench.targets import AnswerdeskTarget, ChatTarget, Target
+from model_runtime.text_table import text_table
 
 ANSWERS_PER_STREAM = {1: 6, 8: 3, 16: 2}
 GOAL_LOST, GOAL_FIRST_MS = 0.05, 15.0
@@ -66,10 +67,19 @@ async def main() -> None:
     if arguments.json:
         print(json.dumps([{**asdict(cell), "stub": stats} for cell, stats in measured], indent=2))
         return
-    print("\n".join(table(HEAD, [_row(cell, stats) for cell, stats in measured])))
+    print("\n".join(text_table(HEAD, [_row(cell, stats) for cell, stats in measured])))
     print(
         f"Milliseconds; goal at 8 streams: lost at most {GOAL_LOST:.0%}, beyond retrieval at most {GOAL_FIRST_MS} ms."
     )
+
+
+@dataclass(frozen=True)
+class ReplayedAnswer:
+    """One answer of the stub; it has no tokens but its pieces."""
+
+    output_tokens: int
+    was_cut: bool
+    prompt_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,8 +88,9 @@ class StubCounter:
 
     stub: httpx.AsyncClient
 
-    async def tokens_served(self) -> tuple[int, int]:
-        return 0, (await self.stats())["pieces"]
+    async def answer_to(self, question: str) -> ReplayedAnswer | None:
+        written = (await self.stats())["written"].get(question.rpartition("#")[2])
+        return ReplayedAnswer(written[0], was_cut=not written[1]) if written else None
 
     async def stats(self) -> dict[str, Any]:
         stats: dict[str, Any] = (await self.stub.get("/stats")).raise_for_status().json()

@@ -17,10 +17,10 @@ from typing import Any
 from app.settings import Settings
 from app.throwaway import throwaway_answerdesk
 from benchmarks.sample_questions import NAME, sample_questions, upload_sample
-from model_runtime.bench_generator import http_client, serving
-from model_runtime.bench_relay import Relay, RelayedAnswer
-from model_runtime.bench_streams import answerdesk_stream
-from model_runtime.bench_targets import inspect_server
+from model_runtime.bench.load_generator import http_client, serving
+from model_runtime.bench.relay import Relay, RelayedAnswer
+from model_runtime.bench.streams import answerdesk_stream
+from model_runtime.bench.targets import inspect_server
 
 CAPTURED = Path(__file__).parent / "captured_streams.json"
 SHORTEST = 8

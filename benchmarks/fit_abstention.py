@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.question_sets import Asked, EmbeddedSet, default_embedder, load_sets
-from rag.answerers.extractive import ExtractiveAnswerer, ExtractiveSettings
-from rag.answerers.extractive_confidence import FEATURES, fitted_model
+from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSettings
+from rag.answerers.extractive.confidence import FEATURES, fitted_model
 from rag.chain import AnswerChain
 from rag.language import word_count
 from rag.types import Answer, Question
@@ -34,7 +34,7 @@ DOUBTS = 0.10
 TYPICAL = 0.10
 """The quantile of the answerable questions taken where there are no rivals: rather a little too careful."""
 
-WEIGHTS_FILE = Path(__file__).parent.parent / "rag" / "answerers" / "confidence.json"
+WEIGHTS_FILE = Path(__file__).parent.parent / "rag" / "answerers" / "extractive" / "confidence.json"
 
 Matrix = NDArray[np.float64]
 Samples = tuple[Matrix, NDArray[np.bool_]]

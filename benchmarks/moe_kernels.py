@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from app.settings import Settings
-from model_runtime.bench_report import table
-from model_runtime.bench_sweep import turns
-from model_runtime.vllm_server import interpreter_of
+from model_runtime.bench.sweep import round_orders
+from model_runtime.server.control import interpreter_of
+from model_runtime.text_table import text_table
 
 SIDES = Path(__file__).with_name("moe_kernels_sides.py")
 PROMPT, NEW = 512, 128
@@ -43,7 +43,7 @@ def main() -> None:
     print(
         f"{model.name}, bfloat16, {len(os.sched_getaffinity(0))} threads, experts of Hugging Face: {arguments.experts}"
     )
-    print("\n".join(table(HEAD, [row for batch, rounds in measured.items() for row in _rows(batch, rounds)])))
+    print("\n".join(text_table(HEAD, [row for batch, rounds in measured.items() for row in _rows(batch, rounds)])))
 
 
 class Side:
@@ -77,7 +77,7 @@ class Side:
 def _measure(sides: dict[str, Side], batch: int, rounds: int) -> list[dict[str, dict[str, float]]]:
     """Seconds by round and side; a first round that warms up is left out."""
     measured = []
-    for number, order in enumerate(turns(NAMES, rounds + 1)):
+    for number, order in enumerate(round_orders(NAMES, rounds + 1)):
         seconds = {name: sides[name].run(batch, seed=number) for name in order}
         print(f"batch {batch}, round {number} of {rounds}: {seconds}", file=sys.stderr, flush=True)
         if number:

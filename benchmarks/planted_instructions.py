@@ -16,8 +16,8 @@ from unittest import mock
 
 from markdown_it import MarkdownIt
 
-from model_runtime.chat_client import ChatClient
-from rag.answerers.generative import GenerativeAnswerer, GenerativeSettings
+from model_runtime.chat.client import ChatClient
+from rag.answerers.generative.answerer import GenerativeAnswerer, GenerativeSettings
 from rag.citations import WORD_JOINER, find_quotation
 from rag.errors import ModelFailed
 from rag.sentences import sentence_spans
@@ -25,7 +25,7 @@ from rag.types import Finished, Hit
 from tests.rag.answering import FakeFound
 from tests.rag.planted import Planted, asked, planted
 
-_ESCAPING = "rag.answerers.generative_prompt.as_data"
+_ESCAPING = "rag.answerers.generative.prompt.as_data"
 
 
 @dataclass(frozen=True, slots=True)

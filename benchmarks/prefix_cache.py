@@ -21,9 +21,9 @@ from pathlib import Path
 import httpx
 from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
 
-from model_runtime.chat_client import ChatClient
-from rag.answerers.generative_history import HistoryLimits
-from rag.answerers.generative_prompt import messages_for
+from model_runtime.chat.client import ChatClient
+from rag.answerers.generative.history import HistoryLimits
+from rag.answerers.generative.prompt import messages_for
 from rag.types import Hit, Passage, Question, Span, Turn
 
 ORDERS = ("ours", "sliding history", "passages-first")

@@ -11,11 +11,12 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ingestion.errors import BadRecord, BrokenFile, EncryptedFile, PermanentError, TooLarge, UnsupportedType
-from ingestion.parsers.base import Limits, Parser, Source
+from ingestion.parsers.base import Limits, PagedParser, Parser, Resume, Source
 from ingestion.parsers.reading import check_size, reading
 from ingestion.types import DocumentStart, ParsedPage, RecordFailed
 
@@ -46,11 +47,14 @@ Item = DocumentStart | ParsedPage | RecordFailed
 
 
 @dataclass(slots=True)
-class _Budget:
-    """What may still be unpacked, of an archive and of all archives inside it."""
+class _Walk:
+    """One way through an archive and all archives inside it: what may still be unpacked, and which member is next."""
 
+    limits: Limits
+    resume: Resume
     bytes: int
     members: int
+    number: int = 0
 
 
 class ZipParser:
@@ -64,22 +68,28 @@ class ZipParser:
     def parse(self, source: Source, limits: Limits) -> Iterator[Item]:
         """A `DocumentStart` with its pages for each member in the order of their paths, or a `RecordFailed`.
 
+        A `RecordFailed` may follow pages of the same document: then these are not all of it.
+
         Passed over are what programs put beside documents (`__MACOSX`, hidden files), a web site's style sheets and
         scripts, and the pictures of folders that hold HTML or Markdown: they are illustrations. Raises `BrokenFile`,
         `EncryptedFile`, `EmptyFile`, and `TooLarge` before anything is unpacked.
         """
-        budget = _Budget(UNPACKED_FILES * limits.file_bytes, MOST_MEMBERS)
-        yield from self._read(source.path, source.path.name, "", limits, budget, 1)
+        return self.parse_from(source, limits, Resume())
 
-    def _read(self, path: Path, name: str, prefix: str, limits: Limits, budget: _Budget, depth: int) -> Iterator[Item]:
-        check_size(path, limits)
+    def parse_from(self, source: Source, limits: Limits, resume: Resume) -> Iterator[Item]:
+        """As `parse`, without the members that have been read before and those that cannot be."""
+        walk = _Walk(limits, resume, UNPACKED_FILES * limits.file_bytes, MOST_MEMBERS)
+        return self._read(source.path, source.path.name, "", walk, 1)
+
+    def _read(self, path: Path, name: str, prefix: str, walk: _Walk, depth: int) -> Iterator[Item]:
+        check_size(path, walk.limits)
         with reading(path) as file:
             try:
                 archive = zipfile.ZipFile(file)
             except _DAMAGED as error:
                 raise BrokenFile(f"{name} is damaged ({error}): pack it again and upload the new file") from error
             members = sorted((each for each in archive.infolist() if not each.is_dir()), key=_name_of)
-            _spend(budget, members, name)
+            _spend(walk, members, name)
             if members and all(each.flag_bits & 1 for each in members):
                 raise EncryptedFile(f"{name} is protected by a password: pack it again without one")
             wanted = set(worth_reading([_name_of(each) for each in members]))
@@ -89,39 +99,90 @@ class ZipParser:
                 if inside not in wanted or inside in seen:
                     continue
                 seen.add(inside)
-                yield from self._member(archive, member, prefix + inside, limits, budget, depth)
+                yield from self._member(archive, member, prefix + inside, walk, depth)
 
     def _member(
-        self,
-        archive: zipfile.ZipFile,
-        member: zipfile.ZipInfo,
-        external_id: str,
-        limits: Limits,
-        budget: _Budget,
-        depth: int,
+        self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, external_id: str, walk: _Walk, depth: int
     ) -> Iterator[Item]:
         """One member's documents; what is wrong with it fails it alone."""
-        title = PurePosixPath(external_id).stem
+        number, resume = walk.number, walk.resume
+        walk.number += 1
+        was_read, is_archive = number < resume.members, _suffix(external_id) == ".zip"
+        if number in resume.unreadable_members or (was_read and not is_archive):
+            return
         try:
-            _check(member, external_id, limits)
+            if not was_read:
+                resume.opening_member(number, external_id)
+            _check(member, external_id, walk.limits)
             with tempfile.TemporaryDirectory(prefix="answerdesk-") as folder:
                 # Under its own last name, which messages and titles show; of the path nothing is used.
                 path = Path(folder) / _safe_name(external_id)
                 content_hash = _unpack(archive, member, path, external_id)
-                if path.suffix.lower() == ".zip":
+                if is_archive:
                     if depth >= DEEPEST:
                         raise TooLarge(
                             f"{external_id}: archives are nested more than {DEEPEST} deep; unpack them first"
                         )
-                    yield from self._read(path, external_id, f"{external_id}/", limits, budget, depth + 1)
+                    yield from self._read(path, external_id, f"{external_id}/", walk, depth + 1)
                     return
-                parser = self._parser_for(path, limits)
-                for item in parser.parse(Source(path, external_id), limits):
-                    if isinstance(item, DocumentStart) and not item.content_hash:
-                        item = replace(item, content_hash=content_hash)
-                    yield item
+                source = Source(path, external_id)
+                within = resume if number == resume.members else Resume(opening=resume.opening)
+                yield from self._documents(source, content_hash, walk.limits, within)
         except PermanentError as error:
-            yield RecordFailed(external_id, title, error)
+            if not was_read:
+                yield RecordFailed(external_id, PurePosixPath(external_id).stem, error)
+
+    def _documents(self, source: Source, content_hash: str, limits: Limits, resume: Resume) -> Iterator[Item]:
+        """What a member's own parser yields, with its hash and its media type."""
+        parser = self._parser_for(source.path, limits)
+        if isinstance(parser, PagedParser):
+            items: Iterator[Item] = parser.parse_from(source, limits, resume)
+        else:
+            items = parser.parse(source, limits)
+        for item in items:
+            if isinstance(item, DocumentStart):
+                item = replace(
+                    item,
+                    content_hash=item.content_hash or content_hash,
+                    media_type=item.media_type or parser.media_type,
+                )
+            yield item
+
+
+@contextmanager
+def member_file(path: Path, external_id: str, limits: Limits) -> Iterator[Path]:
+    """The member of an archive that `ZipParser` read as document `external_id`, unpacked as long as it is wanted.
+
+    Raises `BrokenFile` when there is none, and what makes a member or an archive unfit to be unpacked.
+    """
+    with tempfile.TemporaryDirectory(prefix="answerdesk-") as folder:
+        inside = external_id
+        for depth in range(DEEPEST):
+            unpacked = Path(folder) / str(depth) / _safe_name(inside)
+            unpacked.parent.mkdir()
+            inside = _unpack_on_the_way(path, inside, unpacked, limits)
+            if not inside:
+                yield unpacked
+                return
+            path = unpacked
+        raise BrokenFile(f"{external_id} is not in its archive any more: upload the archive again")
+
+
+def _unpack_on_the_way(path: Path, inside: str, unpacked: Path, limits: Limits) -> str:
+    """Unpacks the member `inside`, or the archive that it lies in; what is left of its path then."""
+    with reading(path) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except _DAMAGED as error:
+            raise BrokenFile(f"{path.name} is damaged ({error}): upload it again") from error
+        for member in archive.infolist():
+            name = _name_of(member)
+            is_on_the_way = inside.startswith(f"{name}/") and _suffix(name) == ".zip"
+            if name == inside or (is_on_the_way and not member.is_dir()):
+                _check(member, name, limits)
+                _unpack(archive, member, unpacked, name)
+                return inside[len(name) + 1 :]
+    raise BrokenFile(f"{inside} is not in its archive any more: upload the archive again")
 
 
 def worth_reading(names: Iterable[str]) -> list[str]:
@@ -158,12 +219,12 @@ def _name_of(member: zipfile.ZipInfo) -> str:
     return name.replace("\\", "/")
 
 
-def _spend(budget: _Budget, members: list[zipfile.ZipInfo], name: str) -> None:
-    budget.members -= len(members)
-    budget.bytes -= sum(member.file_size for member in members)
-    if budget.members < 0:
+def _spend(walk: _Walk, members: list[zipfile.ZipInfo], name: str) -> None:
+    walk.members -= len(members)
+    walk.bytes -= sum(member.file_size for member in members)
+    if walk.members < 0:
         raise TooLarge(f"{name} holds more than {MOST_MEMBERS:,} files: split it")
-    if budget.bytes < 0:
+    if walk.bytes < 0:
         raise TooLarge(f"{name} unpacks to more than the limits allow: split it, or raise the limit in the settings")
 
 

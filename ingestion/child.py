@@ -1,9 +1,9 @@
-"""The process that parses: reads requests from its standard input, writes frames to its standard output.
+"""The process that parses files or draws pages: requests come on its standard input, frames go to standard output.
 
     python -m ingestion.child MEMORY_BYTES FILE_BYTES
 
-Started by `ingestion.sandbox` and by nobody else. Owns its own confinement: before it reads its first request it
-gives up memory, core dumps, large files and its place in the queue for the processor, and asks the system to be
+Started by `ingestion.sandbox_process` and by nobody else. Owns its own confinement: before it reads its first request
+it gives up memory, core dumps, large files and its place in the queue for the processor, and asks the system to be
 killed with its parent. It has no database handle, no secrets in its environment and nothing to lose.
 """
 
@@ -23,6 +23,7 @@ from ingestion.child_frames import (
     Kind,
     Request,
     decode,
+    drawn_frame,
     error_frame,
     fault_frame,
     frame,
@@ -30,6 +31,7 @@ from ingestion.child_frames import (
     read_header,
 )
 from ingestion.errors import IngestionError
+from ingestion.page_request import DrawRequest
 from ingestion.reader import HereReader
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -44,7 +46,6 @@ def main() -> None:
     _confine(memory_bytes, file_bytes)
     _done(answers)
     while (request := _next_request(requests)) is not None:
-        _limit_cpu(request.cpu_seconds)
         _answer(request, requests, answers)
         _done(answers)
 
@@ -83,19 +84,37 @@ def _limit_cpu(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (end if hard == resource.RLIM_INFINITY else min(end, hard), hard))
 
 
-def _answer(request: Request, requests: int, answers: int) -> None:
-    """All frames of one file but the last."""
+def _answer(request: Request | DrawRequest, requests: int, answers: int) -> None:
+    """All frames of one request but the last."""
     try:
-        resume = replace(request.resume, opening=lambda number: _write(answers, frame(Kind.OPENING, number)))
-        for item in HereReader().read(request.source, request.limits, resume):
-            _write(answers, item_frame(item))
-            if _is_called_off(requests):
-                return
+        if isinstance(request, DrawRequest):
+            _draw(request, answers)
+        else:
+            _limit_cpu(request.cpu_seconds)
+            _parse(request, requests, answers)
     except IngestionError as error:
         _write(answers, error_frame(error))
-    except Exception as error:  # noqa: BLE001  the worker logs it and fails this document, not itself
+    except Exception as error:  # noqa: BLE001  who asked logs it; it costs this request, not more
         fault = Fault(type(error).__name__, str(error), "".join(traceback.format_exception(error)))
         _write(answers, fault_frame(fault))
+
+
+def _parse(request: Request, requests: int, answers: int) -> None:
+    resume = replace(
+        request.resume,
+        opening=lambda number: _write(answers, frame(Kind.OPENING, number)),
+        opening_member=lambda number, external_id: _write(answers, frame(Kind.MEMBER, [number, external_id])),
+    )
+    for item in HereReader().read(request.source, request.limits, resume):
+        _write(answers, item_frame(item))
+        if _is_called_off(requests):
+            return
+
+
+def _draw(request: DrawRequest, answers: int) -> None:
+    from ingestion.page_image import draw  # who parses may never need what draws
+
+    _write(answers, drawn_frame(draw(request)))
 
 
 def _done(answers: int) -> None:
@@ -118,10 +137,10 @@ def _is_called_off(requests: int) -> bool:
     return True
 
 
-def _next_request(requests: int) -> Request | None:
+def _next_request(requests: int) -> Request | DrawRequest | None:
     """None when the parent has closed the pipe. A STOP that came too late is passed over."""
     while (received := _read_frame(requests)) is not None:
-        if isinstance(received, Request):
+        if isinstance(received, Request | DrawRequest):
             return received
     return None
 

@@ -1,4 +1,4 @@
-"""What passes between the worker and the process that parses for it: frames, and how values are written into them.
+"""What passes between a process and the one that parses or draws for it: frames, and how values are written into them.
 
 A frame is one byte that says what it is, four bytes of length (big endian) and that many bytes of JSON in UTF-8,
 lone surrogates kept. Nothing in a frame is executed, a frame has a greatest length, and what does not decode to
@@ -15,6 +15,7 @@ from typing import Any
 
 from ingestion import errors
 from ingestion.errors import IngestionError, ParserFailed, PermanentError
+from ingestion.page_request import Drawn, DrawRequest, drawn_fields, drawn_of, request_fields, request_of
 from ingestion.parsers.base import Limits, Resume, Source
 from ingestion.reader import Item
 from ingestion.types import Block, BlockKind, DocumentStart, ParsedPage, RecordFailed
@@ -27,16 +28,19 @@ _LONGEST_MESSAGE = 4_000
 
 
 class Kind(Enum):
-    """REQUEST and STOP go to the child, the others come from it."""
+    """REQUEST, DRAW and STOP go to the child, the others come from it."""
 
     REQUEST = b"R"  # a file to parse
+    DRAW = b"W"  # a page to draw
     STOP = b"C"  # no more of it is wanted
     OPENING = b"A"  # the number of the page that is read next
+    MEMBER = b"M"  # the number and the external id of an archive's member that is read next
     START = b"S"
     PAGE = b"P"
     RECORD_FAILED = b"F"
     ERROR = b"E"  # the file cannot be read, for a reason that a parser knows
     FAULT = b"X"  # the file cannot be read: an exception that no parser foresaw
+    DRAWN = b"I"
     DONE = b"D"  # nothing more will come for the last request, if there was one: ready for the next
 
 
@@ -94,16 +98,27 @@ def request_frame(request: Request) -> bytes:
             "source": [str(source.path), source.external_id, source.title],
             "limits": asdict(request.limits),
             "resume": [resume.pages, resume.sections, sorted(resume.unreadable.items())],
+            "members": [resume.members, resume.unreadable_members],
             "cpu_seconds": request.cpu_seconds,
         },
     )
+
+
+def draw_frame(request: DrawRequest) -> bytes:
+    return frame(Kind.DRAW, request_fields(request))
+
+
+def drawn_frame(drawn: Drawn) -> bytes:
+    return frame(Kind.DRAWN, drawn_fields(drawn))
 
 
 def item_frame(item: Item) -> bytes:
     if isinstance(item, ParsedPage):
         blocks = [(block.kind, block.start, block.end, block.heading_path, block.anchor) for block in item.blocks]
         runs = [number for run in item.source_map for number in run]
-        return frame(Kind.PAGE, [item.number, item.text, blocks, item.label, runs, item.warning, item.open_sections])
+        boxes = [number for box in item.line_boxes for number in box]
+        sections = item.open_sections
+        return frame(Kind.PAGE, [item.number, item.text, blocks, item.label, runs, item.warning, sections, boxes])
     if isinstance(item, DocumentStart):
         facets = dict(item.facets)
         fields = [item.external_id, item.title, item.page_count, facets, item.content_hash, item.media_type]
@@ -120,7 +135,8 @@ def fault_frame(fault: Fault) -> bytes:
 
 
 def decode(kind: Kind, payload: bytes) -> Any:
-    """The value of a frame: `Request`, an int (OPENING), `Item`, `IngestionError`, `Fault`, `Done` or None (STOP).
+    """The value of a frame: `Request`, `DrawRequest`, an int (OPENING), (int, str) (MEMBER), `Item`,
+    `IngestionError`, `Fault`, `Drawn`, `Done` or None (STOP).
 
     Raises `BadFrame`.
     """
@@ -133,19 +149,27 @@ def decode(kind: Kind, payload: bytes) -> Any:
 def _request(value: Any) -> Request:
     path, external_id, title = value["source"]
     pages, sections, unreadable = value["resume"]
+    members, unreadable_members = value["members"]
     return Request(
         Source(Path(path), external_id, title),
         Limits(**value["limits"]),
-        Resume(pages, _sections(sections), dict(unreadable)),
+        Resume(
+            pages,
+            _sections(sections),
+            dict(unreadable),
+            members=_whole(members),
+            unreadable_members=tuple(map(_whole, unreadable_members)),
+        ),
         value["cpu_seconds"],
     )
 
 
 def _page(value: Any) -> ParsedPage:
-    number, text, blocks, label, runs, warning, sections = value
+    number, text, blocks, label, runs, warning, sections, boxes = value
     length = len(_text(text))
     source_map = tuple(zip(runs[::3], runs[1::3], runs[2::3], strict=True))
-    if not all(type(place) is int and 0 <= place < 2**31 for place in (number, *runs)):
+    line_boxes = tuple(zip(*(boxes[place::6] for place in range(6)), strict=True))
+    if not all(type(place) is int and 0 <= place < 2**31 for place in (number, *runs, *boxes)):
         raise ValueError("a number out of its range")
     return ParsedPage(
         number,
@@ -155,6 +179,7 @@ def _page(value: Any) -> ParsedPage:
         source_map,
         _optional(warning),
         _sections(sections),
+        line_boxes,
     )
 
 
@@ -171,6 +196,11 @@ def _start(value: Any) -> DocumentStart:
         raise TypeError("facets or a page count of the wrong type")
     texts = [_text(text) for text in (external_id, title, content_hash, media_type)]
     return DocumentStart(texts[0], texts[1], page_count, facets, texts[2], texts[3])
+
+
+def _member(value: Any) -> tuple[int, str]:
+    number, external_id = value
+    return _whole(number), _text(external_id)
 
 
 def _record_failed(value: Any) -> RecordFailed:
@@ -214,8 +244,11 @@ def _errors_by_code() -> Mapping[str, type[IngestionError]]:
 _ERRORS = _errors_by_code()
 _DECODERS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.REQUEST: _request,
+    Kind.DRAW: request_of,
+    Kind.DRAWN: drawn_of,
     Kind.STOP: lambda _: None,
     Kind.OPENING: _whole,
+    Kind.MEMBER: _member,
     Kind.START: _start,
     Kind.PAGE: _page,
     Kind.RECORD_FAILED: _record_failed,

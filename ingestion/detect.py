@@ -85,35 +85,59 @@ def _jsonl() -> Parser:
     return JsonlParser()
 
 
+_WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+_POWERPOINT = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+_EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+MEDIA_TYPES = {
+    ".pdf": "application/pdf",
+    ".docx": _WORD,
+    ".docm": _WORD,
+    ".pptx": _POWERPOINT,
+    ".pptm": _POWERPOINT,
+    ".xlsx": _EXCEL,
+    ".xlsm": _EXCEL,
+    ".csv": "text/csv",
+    ".tsv": "text/csv",
+    ".epub": "application/epub+zip",
+    ".html": "text/html",
+    ".htm": "text/html",
+    ".xhtml": "text/html",
+    ".md": "text/markdown",
+    ".markdown": "text/markdown",
+    ".txt": "text/plain",
+    ".jsonl": "application/jsonl",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".webp": "image/webp",
+    ".bmp": "image/bmp",
+    ".zip": "application/zip",
+}
+"""What a file with this extension is, as its parser calls it. A type's first extension is its usual one."""
+
+SUPPORTED_SUFFIXES = tuple(MEDIA_TYPES)
+
+HOLDS_SEVERAL = frozenset({"application/jsonl", "application/zip"})
+"""Media types whose files hold many documents, each with an external id of its own."""
+
 # Imported when wanted: a worker that reads Markdown does not load a PDF library.
 _PARSERS: dict[str, Callable[[], Parser]] = {
-    ".pdf": _pdf,
-    ".docx": _docx,
-    ".docm": _docx,
-    ".pptx": _pptx,
-    ".pptm": _pptx,
-    ".xlsx": _xlsx,
-    ".xlsm": _xlsx,
-    ".csv": _delimited,
-    ".tsv": _delimited,
-    ".epub": _epub,
-    ".html": _html,
-    ".htm": _html,
-    ".xhtml": _html,
-    ".md": _markdown,
-    ".markdown": _markdown,
-    ".txt": _text,
-    ".jsonl": _jsonl,
-    ".png": partial(_image, "image/png"),
-    ".jpg": partial(_image, "image/jpeg"),
-    ".jpeg": partial(_image, "image/jpeg"),
-    ".tif": partial(_image, "image/tiff"),
-    ".tiff": partial(_image, "image/tiff"),
-    ".webp": partial(_image, "image/webp"),
-    ".bmp": partial(_image, "image/bmp"),
-    ".zip": _zip,
+    "application/pdf": _pdf,
+    _WORD: _docx,
+    _POWERPOINT: _pptx,
+    _EXCEL: _xlsx,
+    "text/csv": _delimited,
+    "application/epub+zip": _epub,
+    "text/html": _html,
+    "text/markdown": _markdown,
+    "text/plain": _text,
+    "application/jsonl": _jsonl,
+    **{name: partial(_image, name) for name in MEDIA_TYPES.values() if name.startswith("image/")},
+    "application/zip": _zip,
 }
-SUPPORTED_SUFFIXES = tuple(_PARSERS)
 
 # What the first bytes of a file say. https://en.wikipedia.org/wiki/List_of_file_signatures
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -155,9 +179,11 @@ def parser_for(path: Path, limits: Limits) -> Parser:
     be read. Only the first bytes are read here.
     """
     suffix = path.suffix.lower()
-    if suffix not in _PARSERS:
+    if suffix not in MEDIA_TYPES:
         named = f'"{suffix}" files' if suffix else "files without an extension"
-        raise UnsupportedType(f"{path.name}: {named} cannot be read; supported are {', '.join(SUPPORTED_SUFFIXES)}")
+        raise UnsupportedType(
+            f"{path.name}: {named} cannot be read; save it as one of {', '.join(SUPPORTED_SUFFIXES)} and upload that"
+        )
     check_size(path, limits)
     with reading(path) as file:
         beginning = file.read(1024)
@@ -170,7 +196,7 @@ def parser_for(path: Path, limits: Limits) -> Parser:
         raise WrongType(
             f"{path.name} is named {suffix} but is {named}: give it its right extension or upload the right file"
         )
-    return _PARSERS[suffix]()
+    return _PARSERS[MEDIA_TYPES[suffix]]()
 
 
 def _signature(beginning: bytes, suffix: str) -> str:

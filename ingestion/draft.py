@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingestion.journal import Journal, Many
-from ingestion.language import LANGUAGE_SAMPLE, language_of
+from ingestion.language import LanguageCount
 from ingestion.types import NO_PAGE, DocumentStart, PageWarning, ParsedPage, PassageDraft
 
 
@@ -18,8 +18,9 @@ from ingestion.types import NO_PAGE, DocumentStart, PageWarning, ParsedPage, Pas
 class ReadyDocument:
     """A document with all that is to be stored. `vectors[i]` is float16 [1 + windows, dimension] of passage i.
 
+    `text_hashes[i]` names the texts that these were made from (`ingestion.waiting`), 16 bytes a row in their order.
     `content_hash` is the SHA-256 of the file, or of the record where the file holds several documents.
-    `language` is "zh", "en" or "" for others. The passages' `embedded` texts have been let go. Of a long document
+    `language` is as `ingestion.language` tells it. The passages' `embedded` texts have been let go. Of a long document
     pages, passages and vectors are on disk, and read each time that they are gone through.
     """
 
@@ -30,6 +31,7 @@ class ReadyDocument:
     pages: Many[ParsedPage]
     passages: Many[PassageDraft]
     vectors: Many[NDArray[np.float16]]
+    text_hashes: Many[bytes]
     warnings: tuple[PageWarning, ...]
 
 
@@ -40,13 +42,14 @@ class Draft:
         self.start = start
         self.content_hash = content_hash
         self.journal: Journal | None = None
-        self.pages: list[ParsedPage] = []  # these three only while there is no journal
+        self.pages: list[ParsedPage] = []  # these five only while there is no journal
         self.passages: list[PassageDraft] = []
         self.vectors: list[NDArray[np.float16]] = []
+        self.text_hashes: list[bytes] = []
         self.names: list[str] = []
         self.page_count = self.passage_count = self.vector_count = self.windows = 0
         self.warnings: list[PageWarning] = []
-        self.beginning = ""
+        self.language = LanguageCount()
         self.has_numbered_pages = False
         self.complete = False
 
@@ -59,8 +62,7 @@ class Draft:
         self.has_numbered_pages |= page.number != NO_PAGE
         if page.warning:
             self.warnings.append(PageWarning(page.number, page.warning))
-        if len(self.beginning) < LANGUAGE_SAMPLE:
-            self.beginning += page.text[:LANGUAGE_SAMPLE]
+        self.language.add(page.text)
         if self.journal is None:
             self.pages.append(page)
         elif self.page_count > len(self.journal.pages):
@@ -74,13 +76,14 @@ class Draft:
         self.windows += len(passage.windows)
         return embedded
 
-    def add_vectors(self, passage: PassageDraft, name: str, vectors: NDArray[np.float16]) -> None:
+    def add_vectors(self, passage: PassageDraft, name: str, vectors: NDArray[np.float16], text_hashes: bytes) -> None:
         self.vector_count += 1
         if self.journal is not None:
-            self.journal.add_passage(passage, name, vectors)
+            self.journal.add_passage(passage, name, vectors, text_hashes)
             return
         self.passages.append(replace(passage, embedded=()))
         self.vectors.append(vectors)
+        self.text_hashes.append(text_hashes)
         self.names.append(name)
 
     def move_to(self, journal: Journal, recipe: str) -> None:
@@ -88,21 +91,23 @@ class Draft:
         journal.begin(recipe)
         for page in self.pages[len(journal.pages) :]:
             journal.add_page(page)
-        for ordinal, (passage, name, vectors) in enumerate(zip(self.passages, self.names, self.vectors, strict=True)):
+        passages = zip(self.passages, self.names, self.vectors, self.text_hashes, strict=True)
+        for ordinal, (passage, name, vectors, text_hashes) in enumerate(passages):
             if not journal.has_passage(ordinal, name):
-                journal.add_passage(passage, name, vectors)
+                journal.add_passage(passage, name, vectors, text_hashes)
         self.journal = journal
-        self.pages, self.passages, self.vectors, self.names = [], [], [], []
+        self.pages, self.passages, self.vectors, self.text_hashes, self.names = [], [], [], [], []
 
     def document(self) -> ReadyDocument:
         kept = self if self.journal is None else self.journal
         return ReadyDocument(
             start=self.start,
             content_hash=self.content_hash,
-            language=language_of([self.beginning]),
+            language=self.language.language,
             media_type=self.start.media_type,
             pages=kept.pages,
             passages=kept.passages,
             vectors=kept.vectors,
+            text_hashes=kept.text_hashes,
             warnings=tuple(self.warnings),
         )

@@ -29,6 +29,7 @@ from ingestion.types import ParsedPage, PassageDraft, Span
 
 _ENTRY = struct.Struct(">cII")
 _RECIPE, _PAGE, _PASSAGE = b"R", b"P", b"V"
+_FORMAT = "2"  # raised with every change of what is written below; one of another format is begun anew
 _DIGEST_LENGTH = 64
 _Item = TypeVar("_Item", covariant=True)
 
@@ -65,6 +66,7 @@ class Journal:
     def begin(self, recipe: str) -> None:
         """Opens the journal: with what was written under the same recipe, else empty."""
         self.close()
+        beginning = f"{_FORMAT} {recipe}".encode()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         mine = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         if self._path.exists():
@@ -74,7 +76,7 @@ class Journal:
         self._pages, self._passages = [], []
         end = 0
         for kind, place, payload in self._entries():
-            if end == 0 and (kind, payload) != (_RECIPE, recipe.encode()):
+            if end == 0 and (kind, payload) != (_RECIPE, beginning):
                 break
             if kind == _PAGE:
                 self._pages.append(place)
@@ -84,7 +86,7 @@ class Journal:
         self._file.seek(end)
         self._file.truncate()
         if not end:
-            self._append(_RECIPE, recipe.encode())
+            self._append(_RECIPE, beginning)
         mine.replace(self._path)
 
     @property
@@ -93,7 +95,7 @@ class Journal:
 
     @property
     def pages(self) -> Many[ParsedPage]:
-        """Those added so far. As the two below, good until the journal is closed."""
+        """Those added so far. As the three below, good until the journal is closed."""
         return _Stored(tuple(self._pages), self._page)
 
     @property
@@ -106,14 +108,19 @@ class Journal:
         """Those of each passage, float16 [1 + windows, dimension]."""
         return _Stored(tuple(place for place, _ in self._passages), self._vectors)
 
+    @property
+    def text_hashes(self) -> Many[bytes]:
+        """Those of each passage, as many as it has vectors, one after another."""
+        return _Stored(tuple(place for place, _ in self._passages), self._text_hashes)
+
     def add_page(self, page: ParsedPage) -> None:
         self._pages.append(self._append(_PAGE, item_frame(page)[HEADER.size :]))
 
-    def add_passage(self, passage: PassageDraft, name: str, vectors: NDArray[np.float16]) -> None:
+    def add_passage(self, passage: PassageDraft, name: str, vectors: NDArray[np.float16], text_hashes: bytes) -> None:
         """`name` is the passage's `digest`, taken while it had its embedded texts."""
         spans = [(span.page, span.start, span.end, span.anchor) for span in passage.spans]
-        fields = json.dumps([passage.heading_path, spans, passage.text, passage.windows, vectors.shape])
-        content = fields.encode()
+        fields = [passage.heading_path, spans, passage.text, passage.windows, text_hashes.hex(), vectors.shape]
+        content = json.dumps(fields).encode()
         payload = name.encode() + len(content).to_bytes(4, "big") + content + vectors.astype("<f2").tobytes()
         self._passages.append((self._append(_PASSAGE, payload), name))
 
@@ -168,7 +175,7 @@ class Journal:
         return page
 
     def _passage(self, place: int) -> PassageDraft:
-        path, spans, text, windows, _ = self._fields(place)[0]
+        path, spans, text, windows, _, _ = self._fields(place)[0]
         return PassageDraft(
             heading_path=tuple(path),
             spans=tuple(Span(*span) for span in spans),
@@ -180,6 +187,9 @@ class Journal:
     def _vectors(self, place: int) -> NDArray[np.float16]:
         fields, rest = self._fields(place)
         return np.frombuffer(rest, "<f2").reshape(fields[-1])
+
+    def _text_hashes(self, place: int) -> bytes:
+        return bytes.fromhex(self._fields(place)[0][-2])
 
     def _fields(self, place: int) -> tuple[list[Any], bytes]:
         payload = self._read(place)

@@ -6,17 +6,19 @@ nothing. Does not know SQL or indexes; `app` implements `Sink` over them. Expand
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from itertools import chain, islice
+from itertools import chain
 from time import perf_counter
 from typing import Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ingestion.chunker import CHUNKER_VERSION, Chunker, ChunkerSettings
+from ingestion.documents import BrokenOff, documents_of
 from ingestion.draft import Draft, ReadyDocument
 from ingestion.errors import Cancelled, IngestionError, NoText, PermanentError
 from ingestion.journal import Journal, digest
@@ -24,6 +26,7 @@ from ingestion.parsers.base import Limits, Resume, Source
 from ingestion.parsers.reading import reading
 from ingestion.reader import HereReader, Reader
 from ingestion.types import DocumentStart, ParsedPage, PassageDraft, RecordFailed
+from ingestion.waiting import Waiting
 from model_runtime.embedder import Embedder
 
 __all__ = ["IngestSummary", "ReadyDocument", "Sink", "ingest_source"]
@@ -31,13 +34,18 @@ __all__ = ["IngestSummary", "ReadyDocument", "Sink", "ingest_source"]
 _Item = TypeVar("_Item")
 _DOCUMENTS_PER_STORE = 200
 _WINDOWS_PER_STORE = 2_000
+_LONGEST_SHOWN = 100
 _MOST_PAGES_IN_MEMORY = 16
 _SECONDS_BETWEEN_REPORTS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class IngestSummary:
-    """What became of a source. `seconds` are those spent on each stage: parse, chunk, embed, store."""
+    """What became of a source. `seconds` are those spent on each stage: parse, chunk, embed, store.
+
+    Of the texts of its passages and windows `embedded` were given to the embedder, and the vectors of `reused` were
+    there from the version before or from an attempt before; the rest were equal to one that was embedded with them.
+    """
 
     stored: int
     unchanged: int
@@ -45,6 +53,8 @@ class IngestSummary:
     pages: int
     passages: int
     windows: int
+    embedded: int
+    reused: int
     seconds: Mapping[str, float]
 
 
@@ -53,6 +63,16 @@ class Sink(Protocol):
 
     def is_current(self, external_id: str, content_hash: str) -> bool:
         """Whether this very content of the document is stored already, so that there is nothing to do."""
+        ...
+
+    def known_vectors(
+        self, external_ids: Collection[str], text_hashes: Collection[bytes]
+    ) -> Mapping[bytes, NDArray[np.float16]]:
+        """Vectors, float16 [dimension], that are stored with these documents now, of those texts that have one.
+
+        A text goes by the hash under which its vector was stored (`ReadyDocument.text_hashes`). Asked batch by batch
+        with the documents that are under way; to find fewer costs time and nothing else.
+        """
         ...
 
     def store(self, documents: Sequence[ReadyDocument]) -> None:
@@ -100,7 +120,7 @@ def ingest_source(
             cutter = Chunker(embedder, chunker)
             resume = work.resume(_recipe(source, embedder, chunker))
             items = (reader or HereReader()).read(source, limits, resume, work.check)
-            for document in _documents(work.timed("parse", items)):
+            for document in documents_of(work.timed("parse", items)):
                 if isinstance(document, RecordFailed):
                     work.fail(document.external_id, document.title, document.error)
                     continue
@@ -112,43 +132,21 @@ def ingest_source(
                         continue
                     break  # nothing else in the file: its pages need not be read
                 draft = work.begin(start, content_hash, _recipe(source, embedder, chunker))
-                for passage in work.timed("chunk", cutter.chunk(start.title, work.read(draft, pages))):
-                    work.add(draft, passage)
-                work.end(draft)
+                try:
+                    for passage in work.timed("chunk", cutter.chunk(start.title, work.read(draft, pages))):
+                        work.add(draft, passage)
+                    work.end(draft)
+                except BrokenOff as broken:
+                    work.fail(broken.failed.external_id, broken.failed.title, broken.failed.error)
         except PermanentError as error:
             work.fail(source.external_id, source.title or source.path.name, error)
         return work.finish()
 
 
-def _documents(
-    items: Iterator[DocumentStart | ParsedPage | RecordFailed],
-) -> Iterator[RecordFailed | tuple[DocumentStart, Iterator[ParsedPage]]]:
-    """Each document with its pages, which are read from the parser as they are asked for."""
-    following = next(items, None)
-    while following is not None:
-        if isinstance(following, RecordFailed):
-            yield following
-            following = next(items, None)
-        elif isinstance(following, DocumentStart):
-            rest: list[DocumentStart | RecordFailed] = []
-            pages = _pages(items, rest)
-            yield following, pages
-            for _ in pages:
-                pass  # what the caller did not read
-            following = rest[0] if rest else None
-        else:
-            raise TypeError("a parser must yield a DocumentStart before the first page")
-
-
-def _pages(
-    items: Iterator[DocumentStart | ParsedPage | RecordFailed], rest: list[DocumentStart | RecordFailed]
-) -> Iterator[ParsedPage]:
-    """The pages up to the next document, which goes to `rest`."""
-    for item in items:
-        if not isinstance(item, ParsedPage):
-            rest.append(item)
-            return
-        yield item
+def _shown(title: str) -> str:
+    """A title as messages name it: a broken file's may be anything."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in title[:1_000]).split())
+    return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…"
 
 
 def _file_hash(source: Source) -> str:
@@ -167,13 +165,11 @@ class _Work:
     """What is under way between parser and sink: drafts, the texts waiting to be embedded, and the counts."""
 
     def __init__(self, embedder: Embedder, sink: Sink, journal: Journal | None, batch_windows: int) -> None:
-        self._embedder = embedder
         self._sink = sink
         self._journal = journal
         self._batch_windows = batch_windows
         self._drafts: list[Draft] = []
-        self._waiting: list[tuple[Draft, PassageDraft, str]] = []
-        self._waiting_texts = 0
+        self._waiting = Waiting(embedder, sink.known_vectors)
         self._seconds = dict.fromkeys(("parse", "chunk", "embed", "store", "other"), 0.0)
         self._stage = "other"
         self._stage_began = perf_counter()
@@ -181,7 +177,7 @@ class _Work:
         self._page_count: int | None = None
         self._embedded_windows = 0
         self.stored = self.unchanged = self.failed = 0
-        self.pages = self.passages = self.windows = 0
+        self.pages = self.passages = self.windows = self.kept = 0
 
     def close(self) -> None:
         if self._journal is not None:
@@ -223,10 +219,10 @@ class _Work:
         name = digest(passage)
         if draft.is_embedded(passage, name):
             self._embedded_windows += len(passage.windows)
+            self.kept += len(passage.embedded)
             return
-        self._waiting.append((draft, passage, name))
-        self._waiting_texts += len(passage.embedded)
-        if self._waiting_texts >= self._batch_windows:
+        self._waiting.add(draft, passage, name)
+        if self._waiting.texts >= self._batch_windows:
             self._embed()
             self._keep_on_disk(draft)
             self._store(at_once=False)
@@ -240,18 +236,17 @@ class _Work:
         draft.complete = True
         if not draft.passage_count:
             self._drafts.remove(draft)
-            pictures = "; if its pages are pictures, run it through OCR first"
+            pictures = "; if its pages are pictures, upload them as a PDF, large and sharp enough to be read"
             advice = f": look whether it is the right file{pictures if draft.has_numbered_pages else ''}"
             if draft.warnings:
                 advice += f". Page {draft.warnings[0].page}: {draft.warnings[0].message}"
-            error = NoText(f"{draft.start.title} holds no text{advice}")
+            error = NoText(f"{_shown(draft.start.title)} holds no text{advice}")
             self.fail(draft.start.external_id, draft.start.title, error)
 
     def fail(self, external_id: str, title: str, error: PermanentError) -> None:
         """Notes a failure and forgets the document that was under way."""
         self._drafts = [draft for draft in self._drafts if draft.complete]
-        self._waiting = [each for each in self._waiting if each[0].complete]
-        self._waiting_texts = sum(len(passage.embedded) for _, passage, _ in self._waiting)
+        self._waiting.forget_incomplete()
         self.failed += 1
         self._sink.failed(external_id, title, error)
 
@@ -270,6 +265,8 @@ class _Work:
             pages=self.pages,
             passages=self.passages,
             windows=self.windows,
+            embedded=self._waiting.embedded,
+            reused=self._waiting.reused + self.kept,
             seconds=self._seconds,
         )
 
@@ -286,16 +283,11 @@ class _Work:
             yield item
 
     def _embed(self) -> None:
-        """Embeds all that waits, across documents, in one call."""
-        if not self._waiting:
+        """Gives all that waits its vectors, across documents; progress counts them whether or not they are new."""
+        if not self._waiting.texts:
             return
         before = self._switch("embed")
-        texts = list(chain.from_iterable(passage.embedded for _, passage, _ in self._waiting))
-        rows = iter(self._embedder.embed_passages(texts).astype(np.float16))
-        for draft, passage, name in self._waiting:
-            draft.add_vectors(passage, name, np.stack(list(islice(rows, len(passage.embedded)))))
-            self._embedded_windows += len(passage.embedded) - 1
-        self._waiting, self._waiting_texts = [], 0
+        self._embedded_windows += self._waiting.embed()
         self._switch(before)
         self._report("embedding", self._embedded_windows, self._expected_windows())
 

@@ -4,14 +4,16 @@ Owns what a parser may spend (memory, time, output), how a page that kills it is
 is kept for the next file. The process itself is held by `ingestion.sandbox_process`; how a file is read is the
 parsers' matter, which run in `ingestion.child`.
 
-A page at which the child crashes, hangs or runs out of memory is left out with a warning, and a fresh child reads
-on after it. A file that does this too often, or outside any page, fails.
+A page at which the child crashes, hangs, runs out of memory or comes upon what no parser foresaw is left out with a
+warning, and a fresh child reads on after it. A file that does this too often, or outside any page, fails; in an
+archive only the member at hand does.
 """
 
 import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from time import monotonic
 from typing import Any
 
@@ -20,11 +22,13 @@ from ingestion.errors import IngestionError, ParserFailed, TooLarge, TransientEr
 from ingestion.parsers.base import Limits, Resume, Source
 from ingestion.reader import Item, nobody_waits
 from ingestion.sandbox_process import ChildEnded, ParserProcess
-from ingestion.types import DocumentStart, ParsedPage
+from ingestion.types import DocumentStart, ParsedPage, RecordFailed
 
 _LOG = logging.getLogger(__name__)
 _MOST_RESTARTS = 5
 _PAGES_A_RESTART = 200  # a long file may lose more pages than a short one
+_MOST_LOST_MEMBERS = 20
+_MEMBERS_A_LOST_ONE = 10
 _WAIT_S = 0.5
 _SECONDS_TO_START = 60.0
 _SECONDS_TO_STOP = 2.0
@@ -53,11 +57,39 @@ class _Progress:
     resume: Resume
     opened: int | None = None  # the page that the child at hand began last
     blamed: int | None = None  # the page at which a child was killed from outside, once
+    member: str | None = None  # the external id of the archive's member that is being read
     is_started: bool = False
-    restarts: int = 0
+    is_continued: bool = False  # by the child at hand: an earlier one has begun the document
+    restarts: int = 0  # of a file, or of an archive's member
+    lost_members: int = 0
     pages: int = 0
     characters: int = 0
     waited_s: float = 0.0
+
+    def begin_attempt(self) -> None:
+        self.opened = None
+        self.is_continued = self.is_started
+
+    def begin_member(self, number: int, external_id: str) -> None:
+        if external_id != self.member or number != self.resume.members:
+            self.resume = Resume(members=number, unreadable_members=self.resume.unreadable_members)
+            self.member, self.blamed, self.is_started, self.restarts = external_id, None, False, 0
+        self.begin_attempt()
+
+    def pass_over_member(self, error: ParserFailed | TooLarge) -> RecordFailed:
+        """What the member at hand has come to. Raises where the file is no archive, or one that lost too many."""
+        if self.member is None:
+            raise error
+        number, external_id = self.resume.members, self.member
+        self.lost_members += 1
+        if self.lost_members > _MOST_LOST_MEMBERS + number // _MEMBERS_A_LOST_ONE:
+            raise ParserFailed(
+                f"Too many files of this archive could not be read, the last of them {external_id}. Take out those "
+                f"that are named as failed, and pack it again. {error}"
+            )
+        self.resume = Resume(members=number + 1, unreadable_members=(*self.resume.unreadable_members, number))
+        self.is_started = False
+        return RecordFailed(external_id, PurePosixPath(external_id).stem, error)
 
     def note(self, item: Item, limits: Limits) -> None:
         if isinstance(item, DocumentStart):
@@ -74,9 +106,13 @@ class _Progress:
 
 
 class Sandbox:
-    """A `Reader` with a process that is kept from file to file. One thread at a time; `close` ends the process."""
+    """A `Reader` with a process that is kept from file to file. One thread at a time; `close` ends the process.
+
+    `peak_mb` is the most memory that a parser process has held, as each says after a file.
+    """
 
     def __init__(self, limits: SandboxLimits) -> None:
+        self.peak_mb = 0
         self._limits = limits
         self._process: ParserProcess | None = None
 
@@ -101,16 +137,19 @@ class Sandbox:
                 yield from self._attempt(source, limits, progress, waiting)
                 return
             except ChildEnded as ended:
-                _LOG.warning("Reading %s: the parser %s.", source.external_id, ended)
-                _go_on_after(ended, progress)
+                _LOG.warning("Reading %s: the parser %s.", progress.member or source.external_id, ended)
+                failed = _go_on_after(ended, progress)
+            except TooLarge as error:
+                failed = progress.pass_over_member(error)
+            if failed is not None:
+                yield failed
 
     def _attempt(
         self, source: Source, limits: Limits, progress: _Progress, waiting: Callable[[], None]
     ) -> Iterator[Item]:
         """Items from one child, until it is done with the file. Raises `ChildEnded` when it does not come so far."""
         process = self._ready(limits)
-        is_continued = progress.is_started
-        progress.opened = None
+        progress.begin_attempt()
         is_over = False
         try:
             cpu_s = max(1, round(self._limits.document_s - progress.waited_s)) * (os.cpu_count() or 1)
@@ -119,12 +158,14 @@ class Sandbox:
                 kind, value = self._receive(process, progress, waiting)
                 if kind is Kind.OPENING:
                     progress.opened = value or None
+                elif kind is Kind.MEMBER:
+                    progress.begin_member(*value)
                 elif kind is Kind.DONE:
                     is_over = True
                     self._keep(process, value)
                 elif kind in (Kind.ERROR, Kind.FAULT):
                     raise self._failure(source, value)
-                elif not (is_continued and isinstance(value, DocumentStart)):
+                elif not (progress.is_continued and isinstance(value, DocumentStart)):
                     progress.note(value, limits)
                     yield value
         finally:
@@ -169,10 +210,7 @@ class Sandbox:
             self.close()
             return ChildEnded(f"needed more than {self._limits.memory_mb:,} MB of memory")
         _LOG.error("Reading %s: a parser failed unexpectedly.\n%s", source.external_id, value.traceback)
-        return ParserFailed(
-            f"This file could not be read: it holds something that no parser expects ({value.name}: "
-            f"{value.message[:_LONGEST_REASON]}). {_SAVE_AGAIN}"
-        )
+        return ChildEnded(f"came upon something unexpected ({value.name}: {value.message[:_LONGEST_REASON]})")
 
     def _leave(self, process: ParserProcess) -> None:
         """Ends what is under way: the child stays if it is done with the file soon."""
@@ -191,29 +229,38 @@ class Sandbox:
 
     def _keep(self, process: ParserProcess, done: Done) -> None:
         """Lets the process go after a file, if it has served long or grown."""
+        self.peak_mb = max(self.peak_mb, done.peak_mb)
         if process.files >= _MOST_FILES or done.peak_mb > _LARGEST_KEPT_MB:
             self.close()
 
 
-def _go_on_after(ended: ChildEnded, progress: _Progress) -> None:
-    """Prepares another attempt that leaves out the page at fault. Raises when there is none, or too many were."""
+def _go_on_after(ended: ChildEnded, progress: _Progress) -> RecordFailed | None:
+    """Prepares another attempt that leaves out the page at fault, or the archive's member, whose failure is returned.
+
+    Raises when there is neither, or when there were too many.
+    """
     page = progress.opened
     progress.restarts += 1
     if page is None and ended.is_foreign and progress.restarts <= _MOST_RESTARTS:
         if progress.is_started:  # it cannot be begun in the middle, and what came before has been taken
             raise TransientError(f"The parser {ended}. It is tried again.")
-        return
+        return None
     if page is None:
-        raise ParserFailed(
-            f"This file could not be read: the parser {ended}. It may be damaged or made to do harm. {_SAVE_AGAIN}"
+        return progress.pass_over_member(
+            ParserFailed(
+                f"This file could not be read: the parser {ended}. It may be damaged or made to do harm. {_SAVE_AGAIN}"
+            )
         )
     if progress.restarts > _MOST_RESTARTS + progress.pages // _PAGES_A_RESTART:
-        raise ParserFailed(
-            f"Too many pages of this file could not be read, the last of them page {page:,}: the parser {ended}. "
-            "Export the file again and upload the new one."
+        return progress.pass_over_member(
+            ParserFailed(
+                f"Too many pages of this file could not be read, the last of them page {page:,}: the parser {ended}. "
+                "Export the file again and upload the new one."
+            )
         )
     if ended.is_foreign and progress.blamed != page:
         progress.blamed = page
-        return
+        return None
     warning = f"This page could not be read: the parser {ended}. Export the file again to include it."
     progress.resume = replace(progress.resume, unreadable={**progress.resume.unreadable, page: warning})
+    return None

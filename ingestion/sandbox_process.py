@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import Any
 
-from ingestion.child_frames import HEADER, BadFrame, Kind, Request, decode, read_header, request_frame
+from ingestion.child_frames import HEADER, BadFrame, Kind, Request, decode, draw_frame, read_header, request_frame
+from ingestion.page_request import DrawRequest
 
 CHILD = "ingestion.child"
 _ROOT = Path(__file__).resolve().parent.parent
@@ -86,10 +87,10 @@ class ParserProcess:
             self.kill()
         return self._process.returncode is None
 
-    def ask(self, request: Request) -> None:
+    def ask(self, request: Request | DrawRequest) -> None:
         """Raises `ChildEnded`."""
         self.files += 1
-        self._send(request_frame(request))
+        self._send(draw_frame(request) if isinstance(request, DrawRequest) else request_frame(request))
 
     def stop(self) -> None:
         """Asks the child to leave its file; it answers with DONE after the page at hand. Raises `ChildEnded`."""

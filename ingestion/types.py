@@ -16,6 +16,7 @@ __all__ = [
     "Block",
     "BlockKind",
     "DocumentStart",
+    "LineBox",
     "PageWarning",
     "ParsedPage",
     "PassageDraft",
@@ -75,12 +76,19 @@ class RecordFailed:
     error: PermanentError
 
 
+LineBox = tuple[int, int, int, int, int, int]
+"""A recognised line: (start in text, length, x0, y0, x1, y1), the last four in hundredths of a point (1/72 inch) on the
+page as displayed, origin top-left. (x0, y0) is the corner at which the line begins to be read, (x1, y1) the opposite
+one: of a page that lies on its side or on its head they are not the left upper and right lower ones."""
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedPage:
     """One page. `text` ends with a newline unless empty; blocks are in reading order and do not overlap.
 
     `source_map` maps text to glyphs for highlighting: runs (start in text, first character index in the
     PDF page's own text, length); characters of `text` outside all runs were added by the parser.
+    `line_boxes` take its place on a page that was read from its picture.
     `open_sections` are the sections that go on after the page, outermost first: (rank, level, title), as the parser
     needs them to read on from here.
     """
@@ -92,6 +100,7 @@ class ParsedPage:
     source_map: tuple[tuple[int, int, int], ...] = ()
     warning: str | None = None
     open_sections: tuple[tuple[int, int, str], ...] = field(default=(), compare=False)
+    line_boxes: tuple[LineBox, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

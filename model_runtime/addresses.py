@@ -1,5 +1,6 @@
-"""What a host to listen on means: who can reach it, and how our own programs do. Knows no settings."""
+"""Hosts and ports to listen on: who reaches a host, how our own programs do, which port is free. Knows no settings."""
 
+import socket
 from ipaddress import ip_address
 
 
@@ -17,3 +18,11 @@ def as_reached(host: str) -> str:
     """A host as it stands in an address; one that means every interface is reached over loopback."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{host}]" if ":" in host else host
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on now; another program may take it before its user does."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

@@ -1,4 +1,4 @@
-"""The index of one knowledge base: a snapshot on disk and the changes after it, always derived from storage.
+"""The index of one generation: a snapshot on disk and the changes after it, always derived from storage.
 
 Owns when snapshots are written, opened and checked against storage. Storage is the truth and reaches this module only
 as a `PassageStore`; searching is in `index_view`, files in `snapshot` and `word_index`.
@@ -59,13 +59,14 @@ class IndexReport:
 class KnowledgeBaseIndex:
     """Readers call `refresh` and search the view it returns; one process writes snapshots. Safe for many threads."""
 
-    def __init__(self, folder: Path, *, embedder: str, dimension: int, chunker: int) -> None:
+    def __init__(self, folder: Path, *, embedder: str, dimension: int, chunker: int, generation: str = "") -> None:
         """`embedder` and `chunker` say what the vectors in storage were made with, `dimension` how long they are.
 
-        Nothing is read or written yet; `folder` is made when a snapshot is written.
+        `generation` is storage's name for them; it tells fillings apart that these three do not. Nothing is read or
+        written yet; `folder` is made when a snapshot is written.
         """
         self._folder = folder
-        self._identity = Identity(embedder, dimension, chunker, ANALYZER_VERSION)
+        self._identity = Identity(embedder, dimension, chunker, ANALYZER_VERSION, generation)
         self._view: IndexView | None = None
         self._advancing = threading.Lock()
         self._opening = threading.Lock()

@@ -79,7 +79,7 @@ class QuickScan:
             index = faiss.read_index(str(path))
             measured = json.loads(path.with_suffix(".json").read_text())
             depth, recall = int(measured["depth"]), float(measured["recall"])
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
             raise IndexDamaged(f"{path} cannot be read; `answerdesk index rebuild` makes a new one") from error
         if not isinstance(index, faiss.IndexRaBitQFastScan) or depth < 1:
             raise IndexDamaged(f"{path} is an index of another kind; `answerdesk index rebuild` makes a new one")

@@ -23,6 +23,8 @@ from rag.index import KnowledgeBaseIndex
 from rag.index_view import Candidates
 from rag.types import NO_PAGE, Hit, Passage, PassageStore, Place, Turn, Vector
 
+_MOST_ATTEMPTS = 10  # of one search, each but the last made void by a change at the wrong moment
+
 
 @runtime_checkable
 class QuestionEmbedder(Protocol):
@@ -90,21 +92,25 @@ class HybridRetriever(BaseRetriever):
         """
         top_k = self.settings.top_k if top_k is None and self.top_k is None else top_k or self.top_k or 1
         clock = _Clock({} if timings is None else timings)
-        view = self.index.refresh(self.store)
-        documents = self.store.document_keys(filter) if filter else None
         asked = contextualise(question, history)
-        clock.lap("refresh")
         vector = self._embedded(asked.text)
         clock.lap("embedding")
         wanted = max(self.settings.candidates, 4 * top_k)
-        candidates = view.search(vector, asked.weights, wanted, documents, clock.lap)
-        scores = mixed_scores(candidates, self.settings.dense_weight, self.settings.whole_weight)
-        # Among equal scores the older passage, so that the order never depends on the state of the files.
-        order = np.lexsort((candidates.keys, -scores))
-        clock.lap("fusion")
-        groups = self._grouped(candidates, order, top_k)
-        hits = tuple(_hit(group, candidates, scores) for group in groups)
-        clock.lap("passages")
+        for _ in range(_MOST_ATTEMPTS):
+            view = self.index.refresh(self.store)
+            documents = self.store.document_keys(filter) if filter else None
+            clock.lap("refresh")
+            candidates = view.search(vector, asked.weights, wanted, documents, clock.lap)
+            scores = mixed_scores(candidates, self.settings.dense_weight, self.settings.whole_weight)
+            # Among equal scores the older passage, so that the order never depends on the state of the files.
+            order = np.lexsort((candidates.keys, -scores))
+            clock.lap("fusion")
+            groups, is_whole = self._grouped(candidates, order, top_k)
+            hits = tuple(_hit(group, candidates, scores) for group in groups)
+            clock.lap("passages")
+            # A document that was replaced in between is gone as it was found, and was not searched as it is now.
+            if is_whole or self.store.change() == view.change:
+                break
         return SearchResult(hits, asked.text, vector)
 
     def _embedded(self, text: str) -> Vector:
@@ -112,20 +118,25 @@ class HybridRetriever(BaseRetriever):
             return self.embeddings.embed_question(text)
         return np.asarray(self.embeddings.embed_query(text), np.float32)
 
-    def _grouped(self, candidates: Candidates, order: NDArray[np.int64], top_k: int) -> list[Group]:
-        """The first `top_k` distinct passages that storage still has, with their near-duplicates further down."""
+    def _grouped(self, candidates: Candidates, order: NDArray[np.int64], top_k: int) -> tuple[list[Group], bool]:
+        """The first `top_k` distinct passages that storage still has, with their near-duplicates further down.
+
+        And whether it has all that were looked for.
+        """
         collapser = Collapser(candidates, self.settings.collapse)
+        is_whole = True
         step = 2 * top_k + 4
         for start in range(0, len(order), step):
             part = order[start : start + step].tolist()
             keys = candidates.keys[part].tolist()
             passages = self.store.hydrate(keys)
+            is_whole = is_whole and len(passages) == len(keys)
             for candidate, key in zip(part, keys, strict=True):
                 if key in passages:
                     collapser.add(candidate, passages[key])
             if len(collapser.groups) >= top_k:
                 break
-        return collapser.groups[:top_k]
+        return collapser.groups[:top_k], is_whole
 
     def _get_relevant_documents(
         self,

@@ -3,7 +3,7 @@
 Owns the layout of an index folder:
 
     CURRENT              name of the snapshot to open
-    <generation>/        manifest.json, vectors.faiss, keys.npy, documents.npy, first_rows.npy;
+    <snapshot>/          manifest.json, vectors.faiss, keys.npy, documents.npy, first_rows.npy;
                          with many vectors quick.faiss and quick.json
     words-<token>/       the Tantivy index that the manifests name, changed in place
     .writing-<token>/    a snapshot being written; a leftover of a crash is removed by the next writer
@@ -26,7 +26,7 @@ from rag.errors import IndexDamaged
 from rag.types import Vectors
 from rag.vector_index import VectorIndex
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 POINTER = "CURRENT"
 WRITING = ".writing-"
 WORDS = "words-"
@@ -39,12 +39,16 @@ _SIDECARS = ("keys", "documents", "first_rows")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What vectors and words were made with. Snapshots of another identity are not to be mixed with it."""
+    """What vectors and words were made with. Snapshots of another identity are not to be mixed with it.
+
+    `generation` names, for storage, one filling with vectors of one embedder and passages of one chunker.
+    """
 
     embedder: str
     dimension: int
     chunker: int
     analyzer: int
+    generation: str = ""
     format: int = FORMAT_VERSION
 
 

@@ -70,9 +70,16 @@ def empty_database_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path
 @pytest.fixture
 def database_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a database with all tables, of each kind in turn."""
+    with database_of(kind, request, tmp_path / "test.db") as address:
+        yield address
+
+
+@contextmanager
+def database_of(kind: str, request: pytest.FixtureRequest, path: Path) -> Iterator[str]:
+    """The address of a database with all tables; one of SQLite's is at `path`."""
     if kind == "sqlite":
-        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "test.db")
-        yield f"sqlite:///{tmp_path / 'test.db'}"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
     address = server.create_database(template=request.getfixturevalue("postgres_template"))

@@ -12,7 +12,8 @@ from app import jobs
 from app.bootstrap import Services
 from app.db import Database
 from app.jobs import Claim, JobQueue
-from app.models import Document, Job, KnowledgeBase, new_id
+from app.models import Document, Generation, Job, KnowledgeBase, new_id
+from app.passages import SqlPassageStore
 from app.settings import Settings
 from app.sink import SqlSink
 from app.worker import run_until_idle
@@ -77,10 +78,35 @@ def form(files: Sequence[tuple[str, str | bytes]]) -> list[tuple[str, tuple[str,
 
 def new_knowledge_base(database: Database, name: str = "manuals") -> str:
     """The id of a new knowledge base whose vectors have 4 dimensions."""
-    row = KnowledgeBase(id=new_id(), name=name, embedder="test", dimension=DIMENSION, chunker_version="1")
+    row = KnowledgeBase(id=new_id(), name=name, generation_id=new_id())
     with database.write() as session:
         session.add(row)
+        session.flush()
+        session.add(new_generation(row))
     return row.id
+
+
+def new_generation(knowledge_base: KnowledgeBase, dimension: int = DIMENSION) -> Generation:
+    """The one that answers, of an embedder that does not exist."""
+    return Generation(
+        id=knowledge_base.generation_id,
+        knowledge_base_id=knowledge_base.id,
+        embedder="test",
+        dimension=dimension,
+        chunker_version="1",
+    )
+
+
+def generation_of(database: Database, knowledge_base_id: str) -> Generation:
+    """The one that answers."""
+    with database.read() as session:
+        return session.get_one(KnowledgeBase, knowledge_base_id).generation
+
+
+def store_of(database: Database, knowledge_base_id: str) -> SqlPassageStore:
+    """The passages that answer."""
+    generation = generation_of(database, knowledge_base_id)
+    return SqlPassageStore(database, knowledge_base_id, generation.id, generation.dimension)
 
 
 def new_job(session: Session, knowledge_base_id: str, external_id: str, **values: Any) -> Job:
@@ -115,7 +141,7 @@ def claimed_sink(database: Database, settings: Settings, knowledge_base_id: str)
         jobs.enqueue(session, job)
     claim = queue.claim()
     assert claim is not None
-    return queue, claim, SqlSink(queue, claim, settings, lambda: False)
+    return queue, claim, SqlSink(queue, claim, settings, generation_of(database, knowledge_base_id), lambda: False)
 
 
 def ready_document(external_id: str, texts: Sequence[str], **facets: object) -> ReadyDocument:
@@ -136,6 +162,7 @@ def ready_document(external_id: str, texts: Sequence[str], **facets: object) -> 
         pages=pages,
         passages=passages,
         vectors=tuple(vectors_of(text) for text in texts),
+        text_hashes=tuple(sha256(text.encode()).digest() for text in texts),  # two of 16 bytes, as there are vectors
         warnings=(),
     )
 

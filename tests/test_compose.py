@@ -13,8 +13,9 @@ import yaml
 
 from app.settings import Settings
 from app.settings_reference import setting_rows
-from model_runtime.vllm_command import Machine, vllm_command
-from model_runtime.vllm_settings import Device, RuntimeSettings
+from model_runtime.server.command import vllm_command
+from model_runtime.server.machine import Machine
+from model_runtime.server.settings import Device, RuntimeSettings
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")

@@ -59,6 +59,25 @@ class ApiClient:
     def delete_knowledge_base(self, knowledge_base: str) -> None:
         self._send("DELETE", f"/api/knowledge-bases/{knowledge_base}")
 
+    def generations(self, knowledge_base: str) -> list[Json]:
+        """Newest first."""
+        found: list[Json] = self._json("GET", f"/api/knowledge-bases/{knowledge_base}/generations")["generations"]
+        return found
+
+    def build_generation(self, knowledge_base: str, embedder: str | None, chunker: Mapping[str, object]) -> Json:
+        """`embedder` None: that of the generation that answers."""
+        wanted = {"embedder": embedder, "chunker": dict(chunker)}
+        return self._json("POST", f"/api/knowledge-bases/{knowledge_base}/generations", json=wanted)
+
+    def activate_generation(self, knowledge_base: str, number: int) -> Json:
+        return self._json("POST", f"/api/knowledge-bases/{knowledge_base}/generations/{number}/activate")
+
+    def retry_generation(self, knowledge_base: str, number: int) -> Json:
+        return self._json("POST", f"/api/knowledge-bases/{knowledge_base}/generations/{number}/retry")
+
+    def drop_generation(self, knowledge_base: str, number: int) -> None:
+        self._send("DELETE", f"/api/knowledge-bases/{knowledge_base}/generations/{number}")
+
     def is_reachable(self) -> bool:
         try:
             self._send("GET", "/health")
@@ -66,8 +85,20 @@ class ApiClient:
             return False
         return True
 
-    def documents(self, knowledge_base: str, limit: int, cursor: str | None = None) -> Json:
-        params = {"limit": limit, **({"cursor": cursor} if cursor else {})}
+    def change_settings(self, knowledge_base: str, settings: Mapping[str, object]) -> Json:
+        """Settings of the knowledge base's own; those not named stay."""
+        return self._json("PATCH", f"/api/knowledge-bases/{knowledge_base}", json={"settings": dict(settings)})
+
+    def document_report(self, knowledge_base: str) -> Json:
+        return self._json("GET", f"/api/knowledge-bases/{knowledge_base}/report")
+
+    def documents(
+        self, knowledge_base: str, limit: int, cursor: str | None = None, language: str | None = None
+    ) -> Json:
+        """Those of one language, where one is given."""
+        params: dict[str, str | int] = {"limit": limit, **({"cursor": cursor} if cursor else {})}
+        if language is not None:
+            params["language"] = language
         return self._json("GET", f"/api/knowledge-bases/{knowledge_base}/documents", params=params)
 
     def all_documents(self, knowledge_base: str) -> list[Json]:
@@ -84,6 +115,10 @@ class ApiClient:
     def upload(self, knowledge_base: str, files: Sequence[tuple[str, BinaryIO]]) -> Json:
         parts = [("files", (name, file)) for name, file in files]
         return self._json("POST", f"/api/knowledge-bases/{knowledge_base}/documents", files=parts)
+
+    def change_document(self, document: str, change: Mapping[str, object]) -> Json:
+        """Title, language and facets; those not named stay."""
+        return self._json("PATCH", f"/api/documents/{document}", json=dict(change))
 
     def delete_document(self, document: str) -> None:
         self._send("DELETE", f"/api/documents/{document}")

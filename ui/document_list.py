@@ -10,8 +10,9 @@ from typing import Final, Literal
 
 import streamlit as st
 
-from ui import problems, style
+from ui import document_editing, problems, style
 from ui.client import ApiClient, ApiError, Json
+from ui.languages import name_of
 from ui.texts import Language, text
 
 _AT_ONCE = 30
@@ -81,7 +82,8 @@ def _list(api: ApiClient, language: Language, knowledge_base: str, was_busy: boo
     key = f"documents_shown_{knowledge_base}"
     wanted = st.session_state.get(key, _AT_ONCE)
     with problems.shown(api, language):
-        listing = api.documents(knowledge_base, min(1000, wanted))
+        listing = api.documents(knowledge_base, min(1000, wanted), language=_chosen_language(knowledge_base))
+        _choose_language(language, knowledge_base, listing["languages"])
         if was_busy and not _is_busy(listing):
             st.rerun()  # the counts at the head of the page have changed
         if not listing["documents"] and not listing["jobs"]:
@@ -95,6 +97,25 @@ def _list(api: ApiClient, language: Language, knowledge_base: str, was_busy: boo
             if st.button(text("more_documents", language, count=left), width="stretch"):
                 st.session_state[key] = wanted + 10 * _AT_ONCE
                 st.rerun(scope="fragment")
+
+
+def _chosen_language(knowledge_base: str) -> str | None:
+    chosen: str | None = st.session_state.get(f"language_shown_{knowledge_base}")
+    return chosen
+
+
+def _choose_language(language: Language, knowledge_base: str, languages: Json) -> None:
+    """Narrows the list to documents of one language, where there are several."""
+    chosen = _chosen_language(knowledge_base)
+    if len(languages) < 2 and chosen is None:
+        return
+    st.pills(
+        text("document_language", language),
+        sorted({*languages, *([] if chosen is None else [chosen])}),
+        format_func=lambda code: f"{name_of(code, language)} {languages.get(code, 0):,}",
+        key=f"language_shown_{knowledge_base}",
+        label_visibility="collapsed",
+    )
 
 
 def _with_name(name: str, reason: str) -> str:
@@ -135,6 +156,15 @@ def _show_document(api: ApiClient, language: Language, document: Json) -> None:
                 st.rerun()
             if st.button(
                 "",
+                key=f"edit_{document['id']}",
+                icon=":material/edit:",
+                type="tertiary",
+                help=text("about_document", language),
+            ):
+                document_editing.ask(document)
+                st.rerun()
+            if st.button(
+                "",
                 key=f"delete_{document['id']}",
                 icon=":material/delete:",
                 type="tertiary",
@@ -158,7 +188,13 @@ def _title(name: str, status: str, language: Language) -> str:
 def _facts(language: Language, document: Json) -> str:
     counts = [text(f"{what}_count", language, count=document[f"{what}s"]) for what in _COUNTED if document[f"{what}s"]]
     name = [document["external_id"]] if document["title"] != document["external_id"] else []
-    return " · ".join([*name, *counts])
+    spoken = [name_of(document["language"], language)] if document["version"] else []
+    facets = [_facet(document["facets"][each]) for each in document_editing.FACETS if each in document["facets"]]
+    return " · ".join([*name, *facets, *spoken, *counts])
+
+
+def _facet(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _show_state(language: Language, source: Json) -> None:

@@ -10,6 +10,11 @@ from ui.texts import Language, text
 
 _AT_ONCE = 20
 _TOP_K = 10
+_REASONS = {
+    "unreadable": "reason_unreadable",
+    "duplicate": "reason_duplicate",
+    "boilerplate": "reason_boilerplate",
+}
 
 
 def show_passages(api: ApiClient, language: Language, knowledge_base: Json) -> None:
@@ -49,10 +54,13 @@ def show_search(api: ApiClient, language: Language, knowledge_base: str) -> None
 def _show_hit(api: ApiClient, language: Language, hit: Json, where: str, best: float = 0.0) -> None:
     path = " › ".join([*hit["heading_path"]] or [hit["title"]])
     also = text("also_at", language, count=len(hit["also_at"])) if hit["also_at"] else ""
+    left_out = ""
+    if hit["excluded"]:
+        left_out = style.pill(text("excluded", language, reason=text(_REASONS[hit["excluded"]], language)), "warn")
     note = " · ".join(part for part in (hit["title"], page_text(hit, language), also) if part)
     with st.container(border=True):
         st.html(
-            f'{_score(language, hit, best)}<div class="ad-title">{style.escape(path)}</div>'
+            f'{_score(language, hit, best)}<div class="ad-title">{style.escape(path)}{left_out}</div>'
             f'<div class="ad-note">{style.escape(note)}</div>'
             f'<div class="ad-quote">{style.escape(hit["text"].strip())}</div>'
         )

@@ -4,14 +4,13 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from ui import document_list, inside, problems, style
+from ui import document_editing, document_list, generations, inside, problems, quality_of_documents, style
 from ui.answer import joined
 from ui.choices import choose_knowledge_base, choose_next
 from ui.client import ApiClient, Json
 from ui.texts import Language, text
 
 _CREATING = "creating"
-_DELETING = "deleting"
 _LANGUAGES = {"": "mixed", "en": "english", "zh": "chinese"}
 
 
@@ -31,7 +30,8 @@ def show(api: ApiClient, language: Language) -> None:
         _first(language)
         return
     _head(language, knowledge_base)
-    documents, passages, search = st.tabs([text(each, language) for each in ("documents", "passages", "try_search")])
+    sections = ("documents", "passages", "try_search", "document_quality", "index")
+    documents, passages, search, quality, index = st.tabs([text(each, language) for each in sections])
     with documents:
         document_list.show_upload(api, language, knowledge_base["id"])
         document_list.show(api, language, knowledge_base["id"])
@@ -39,7 +39,12 @@ def show(api: ApiClient, language: Language) -> None:
         inside.show_passages(api, language, knowledge_base)
     with search:
         inside.show_search(api, language, knowledge_base["id"])
+    with quality:
+        quality_of_documents.show(api, language, knowledge_base["id"])
+    with index:
+        generations.show(api, language, knowledge_base["id"])
     _confirm_deletion(api, language, knowledge_base)
+    document_editing.show_asked(api, language)
 
 
 def _set(flag: str) -> None:

@@ -13,7 +13,7 @@ from ingestion.types import DocumentStart, ParsedPage, RecordFailed
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file to read. `external_id` names its document, unless the file holds several (JSONL)."""
+    """One file to read. `external_id` names its document, unless the file holds several (JSONL, ZIP)."""
 
     path: Path
     external_id: str
@@ -31,7 +31,7 @@ class Limits:
     document_characters: int = 250_000_000
 
 
-def _ignore(_: int) -> None:
+def _ignore(*_: object) -> None:
     return
 
 
@@ -43,12 +43,20 @@ class Resume:
     earlier attempt died of, each with the warning that takes their place. `opening` is called with a page's number
     before anything of it is read, and with 0 when what follows concerns no single page, so that whoever watches
     knows the page when the parser never comes back.
+
+    Of an archive `members` have been read before (numbered from 0 in the order of reading, archives inside included);
+    the four above are then said of the next one. `unreadable_members` are those that an earlier attempt died of, told
+    of by whoever noticed. `opening_member` is called with the number and the external id of a member before it is
+    unpacked.
     """
 
     pages: int = 0
     sections: tuple[tuple[int, int, str], ...] = ()
     unreadable: Mapping[int, str] = field(default_factory=dict)
     opening: Callable[[int], None] = _ignore
+    members: int = 0
+    unreadable_members: tuple[int, ...] = ()
+    opening_member: Callable[[int, str], None] = _ignore
 
 
 class Parser(Protocol):

@@ -6,7 +6,7 @@ the numbers of lists `docx_numbering`'s. Macros are never run.
 
 from collections.abc import Iterator
 
-from lxml.etree import _Element  # type: ignore[import-untyped]
+from lxml.etree import _Element
 
 from ingestion.parsers.base import Limits, Source
 from ingestion.parsers.docx_numbering import Numbering, W
@@ -35,14 +35,13 @@ class DocxParser:
         with open_package(source.path, limits) as package:
             package.check_xml()
             body = _Body(package, package.main_part("word"), builder)
-            core_title = package.core_title()
+            core_title, facets = package.core_title(), package.stated_facets()
         body.read()
         page = builder.page()
         first = next((block for block in page.blocks if block.kind is BlockKind.HEADING), None)
         heading = page.text[first.start : first.end] if first else ""
-        yield DocumentStart(
-            source.external_id, source.title or body.title or core_title or heading or source.path.stem, 1
-        )
+        title = source.title or body.title or core_title or heading or source.path.stem
+        yield DocumentStart(source.external_id, title, 1, facets)
         yield page
 
 

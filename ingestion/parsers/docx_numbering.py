@@ -6,7 +6,7 @@ Owns the counting. The rules are those of ECMA-376 part 1, section 17.9. Does no
 import re
 from dataclasses import dataclass, field
 
-from lxml.etree import _Element  # type: ignore[import-untyped]
+from lxml.etree import _Element
 
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _PLACEHOLDER = re.compile(r"%([1-9])")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from lxml.etree import _Element  # type: ignore[import-untyped]
+from lxml.etree import _Element
 
 from ingestion.errors import BrokenFile, PermanentError, TooLarge
 from ingestion.parsers.base import Limits, Source
@@ -56,7 +56,7 @@ class EpubParser:
 
 def _page(package: Package, part: str, number: int, book: _Book, limits: Limits) -> ParsedPage:
     try:
-        _, page = html_page(_SELF_CLOSED.sub(_closed, package.read(part)), package.name, limits)
+        _, _, page = html_page(_SELF_CLOSED.sub(_closed, package.read(part)), package.name, limits)
     except TooLarge:
         raise
     except PermanentError as error:
@@ -100,7 +100,10 @@ def _book(package: Package) -> _Book:
 
 def _package_document(package: Package) -> str:
     if "META-INF/container.xml" not in package:
-        raise BrokenFile(f"{package.name} is not an e-book: it has no META-INF/container.xml; check its extension")
+        raise BrokenFile(
+            f"{package.name} is not an e-book: it has no META-INF/container.xml;"
+            " give it its right extension, or export it again"
+        )
     files = package.xml("META-INF/container.xml").iterfind("{*}rootfiles/{*}rootfile")
     paths = [each.get("full-path", "") for each in files if each.get("media-type", _OPF_TYPE) == _OPF_TYPE]
     if not paths:

@@ -16,6 +16,7 @@ from ingestion.parsers.html_navigation import is_furniture, names_of, navigation
 from ingestion.parsers.html_tables import cell_text, is_data_table, table_rows
 from ingestion.parsers.page_builder import PageBuilder, tidy
 from ingestion.parsers.reading import decode, read_bytes
+from ingestion.parsers.stated import stated_facets
 from ingestion.parsers.tables import write_table
 from ingestion.types import BlockKind, DocumentStart, ParsedPage
 
@@ -58,15 +59,18 @@ class HtmlParser:
         A page that is nothing but navigation, as an index is, is read whole. Raises `BrokenFile` for what is no text
         or nested too deeply, `EmptyFile`, `TooLarge`.
         """
-        title, page = html_page(read_bytes(source.path, limits), source.path.name, limits)
+        title, facets, page = html_page(read_bytes(source.path, limits), source.path.name, limits)
         first = next((block for block in page.blocks if block.kind is BlockKind.HEADING), None)
         heading = page.text[first.start : first.end] if first else ""
-        yield DocumentStart(source.external_id, source.title or title or heading or source.path.stem, 1)
+        yield DocumentStart(source.external_id, source.title or title or heading or source.path.stem, 1, facets)
         yield page
 
 
-def html_page(content: bytes, name: str, limits: Limits) -> tuple[str, ParsedPage]:
-    """The title of an HTML file, "" where it has none, and its main content. Raises as `HtmlParser.parse` does."""
+def html_page(content: bytes, name: str, limits: Limits) -> tuple[str, dict[str, str], ParsedPage]:
+    """The title of an HTML file, "" where it has none, what it says of the product, and its main content.
+
+    Raises as `HtmlParser.parse` does.
+    """
     html = _decode(content, name)
     if _depth(html) > _DEEPEST:
         raise BrokenFile(f"{name} is nested more than {_DEEPEST:,} levels deep: it is damaged, export it again")
@@ -76,7 +80,14 @@ def html_page(content: bytes, name: str, limits: Limits) -> tuple[str, ParsedPag
     page = _page(tree, title, PageBuilder(name, limits), everything=False)
     if not page.blocks:
         page = _page(tree, title, PageBuilder(name, limits), everything=True)
-    return title, page
+    return title, _stated_facets(tree), page
+
+
+def _stated_facets(tree: LexborHTMLParser) -> dict[str, str]:
+    described = {
+        node.attributes.get("name") or "": node.attributes.get("content") or "" for node in tree.css("head meta")
+    }
+    return stated_facets(described, [described.get("keywords", "")])
 
 
 def _page(tree: LexborHTMLParser, title: str, builder: PageBuilder, *, everything: bool) -> ParsedPage:

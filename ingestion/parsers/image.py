@@ -4,6 +4,7 @@ Owns opening pictures safely: what they claim to measure is checked before they 
 """
 
 from collections.abc import Iterator
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from ingestion.errors import BrokenFile, NoText, TooLarge
 from ingestion.parsers.base import Limits, Source
-from ingestion.parsers.ocr import READ_BY_OCR, OcrSettings, read_lines
+from ingestion.parsers.ocr import DOTS_PER_INCH, READ_BY_OCR, OcrSettings, read_lines
 from ingestion.parsers.ocr_layout import ocr_page
 from ingestion.parsers.reading import check_size, reading
 from ingestion.types import DocumentStart, ParsedPage
@@ -20,6 +21,10 @@ FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _MOST_PIXELS = 89_000_000
 """An A1 sheet at 300 dots per inch is 70 million. Pillow itself warns of more than this."""
 
+LONGEST_PAGE = 1_191
+"""Points: the longer side of A3. Pictures know no paper, and are not to be displayed larger than any."""
+
+POINTS_PER_INCH = 72
 _LONGEST_SIDE = 4_000
 _UNREADABLE = (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError, EOFError, OverflowError, MemoryError)
 """What Pillow's decoders raise for damaged files."""
@@ -40,14 +45,8 @@ class ImageParser:
         name = source.path.name
         check_size(source.path, limits)
         with reading(source.path) as file:
-            try:
-                picture = Image.open(file, formats=FORMATS)
-                frames = int(getattr(picture, "n_frames", 1))
-            except Image.DecompressionBombError as error:
-                raise TooLarge(f"{name}: {error}; make the picture smaller") from error
-            except (UnidentifiedImageError, *_UNREADABLE) as error:
-                raise BrokenFile(f"{name} is damaged or no picture ({error}): save it again as PNG") from error
-            _check_pixels(picture, name)
+            picture = open_picture(file, name)
+            frames = int(getattr(picture, "n_frames", 1))
             if frames > limits.pages:
                 raise TooLarge(f"{name} has {frames:,} pages, the limit is {limits.pages:,}: split it")
             start = DocumentStart(source.external_id, source.title or source.path.stem, frames)
@@ -66,8 +65,32 @@ class ImageParser:
                     yield ParsedPage(number, "", (), warning=str(error))
 
 
-def pixels_of(picture: Image.Image) -> NDArray[np.uint8]:
-    """The picture upright, on white, at most 4,000 pixels a side: [height, width, 3] of blue, green, red."""
+def open_picture(file: IO[bytes], name: str) -> Image.Image:
+    """The picture in an open file, not unpacked yet. Raises `BrokenFile`, `TooLarge`."""
+    try:
+        picture = Image.open(file, formats=FORMATS)
+        getattr(picture, "n_frames", 1)  # the pages of a TIFF are counted now, where it may be damaged
+    except Image.DecompressionBombError as error:
+        raise TooLarge(f"{name}: {error}; make the picture smaller") from error
+    except (UnidentifiedImageError, *_UNREADABLE) as error:
+        raise BrokenFile(f"{name} is damaged or no picture ({error}): save it again as PNG") from error
+    _check_pixels(picture, name)
+    return picture
+
+
+def pixels_of(picture: Image.Image, name: str) -> NDArray[np.uint8]:
+    """The picture upright, on white, at most 4,000 pixels a side: [height, width, 3] of blue, green, red.
+
+    Raises `BrokenFile`, `TooLarge`.
+    """
+    _check_pixels(picture, name)
+    try:
+        return _unpacked(picture)
+    except _UNREADABLE as error:
+        raise BrokenFile(f"{name} is damaged ({error}): save it again as PNG") from error
+
+
+def _unpacked(picture: Image.Image) -> NDArray[np.uint8]:
     picture.draft("RGB", (_LONGEST_SIDE, _LONGEST_SIDE))  # JPEG is unpacked no larger than needed
     upright = ImageOps.exif_transpose(picture)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
@@ -88,12 +111,19 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def _page(picture: Image.Image, number: int, name: str, limits: Limits, settings: OcrSettings) -> ParsedPage:
-    _check_pixels(picture, name)
+    pixels = pixels_of(picture, name)
     try:
-        pixels = pixels_of(picture)
-    except _UNREADABLE as error:
-        raise BrokenFile(f"{name} is damaged ({error}): save it again as PNG") from error
-    return ocr_page(read_lines(pixels, settings), number, name, limits, warning=READ_BY_OCR)
+        lines = read_lines(pixels, settings)
+    except BrokenFile as error:
+        raise BrokenFile(f"{name}: {error}; save it again as PNG, or smaller") from error
+    return ocr_page(lines, number, name, limits, warning=READ_BY_OCR, points=points_a_pixel(pixels))
+
+
+def points_a_pixel(pixels: NDArray[np.uint8]) -> float:
+    """How large a pixel of `pixels_of` is on the page as displayed: as scanned for recognition, on A3 at most."""
+    height: int = pixels.shape[0]
+    width: int = pixels.shape[1]
+    return min(POINTS_PER_INCH / DOTS_PER_INCH, LONGEST_PAGE / max(height, width))
 
 
 def _check_pixels(picture: Image.Image, name: str) -> None:

@@ -15,6 +15,7 @@ from ingestion.parsers.plain_blocks import plain_page
 from ingestion.parsers.reading import check_size, reading
 from ingestion.types import DocumentStart, ParsedPage, RecordFailed
 
+_CORRECT = "correct it and upload the file again"
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -31,7 +32,9 @@ class JsonlParser:
             try:
                 start, page = _document(line, number, limits)
                 if start.external_id in seen:
-                    raise BadRecord(f'line {number}: the _id "{start.external_id}" occurs twice in this file')
+                    raise BadRecord(
+                        f'line {number}: the _id "{start.external_id[:100]}" occurs twice in this file; {_CORRECT}'
+                    )
             except PermanentError as error:
                 yield RecordFailed(f"{source.external_id}#{number}", f"line {number}", error)
                 continue
@@ -62,16 +65,16 @@ def _document(line: bytes, number: int, limits: Limits) -> tuple[DocumentStart, 
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise BadRecord(f"line {number} is not JSON in UTF-8: {error}") from error
+        raise BadRecord(f"line {number} is not JSON in UTF-8 ({error}); {_CORRECT}") from error
     if not isinstance(record, dict):
-        raise BadRecord(f"line {number} is not a JSON object")
+        raise BadRecord(f"line {number} is not a JSON object; {_CORRECT}")
     external_id = record.pop("_id", None)
     if isinstance(external_id, bool) or not isinstance(external_id, str | int) or external_id == "":
-        raise BadRecord(f"line {number}: _id is missing, or neither a text nor a whole number")
+        raise BadRecord(f"line {number}: _id is missing, or neither a text nor a whole number; {_CORRECT}")
     title = record.pop("title", None) or ""
     text = record.pop("text", None)
     if not isinstance(title, str) or not isinstance(text, str):
-        raise BadRecord(f"line {number}: title and text must be texts")
+        raise BadRecord(f"line {number}: title and text must be texts; {_CORRECT}")
     if len(text) > limits.record_characters:
         raise TooLarge(f"line {number}: longer than {limits.record_characters:,} characters; split the record")
     content_hash = _hash({"_id": external_id, "title": title, "text": text, "facets": record}, number)
@@ -84,9 +87,11 @@ def _hash(content: dict[str, object], number: int) -> str:
     try:
         canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, allow_nan=False).encode()
     except UnicodeEncodeError as error:
-        raise BadRecord(f"line {number} holds half a character (a lone surrogate): {error.reason}") from error
+        raise BadRecord(
+            f"line {number} holds half a character (a lone surrogate: {error.reason}); {_CORRECT}"
+        ) from error
     except ValueError as error:
-        raise BadRecord(f"line {number} holds NaN or Infinity, which are not JSON") from error
+        raise BadRecord(f"line {number} holds NaN or Infinity, which are not JSON; {_CORRECT}") from error
     if _NUL.search(canonical):
-        raise BadRecord(f"line {number} holds the character NUL")
+        raise BadRecord(f"line {number} holds the character NUL; {_CORRECT}")
     return hashlib.sha256(canonical).hexdigest()

@@ -16,12 +16,13 @@ from typing import IO
 from urllib.parse import unquote
 from xml.parsers import expat
 
-from lxml import etree  # type: ignore[import-untyped]
-from lxml.etree import _Element  # type: ignore[import-untyped]
+from lxml import etree
+from lxml.etree import _Element
 
 from ingestion.errors import BrokenFile, EncryptedFile, TooLarge
 from ingestion.parsers.base import Limits
 from ingestion.parsers.reading import check_size, reading
+from ingestion.parsers.stated import stated_facets
 
 OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 """Of the old Office formats, and of the container that a password-protected new one is put into."""
@@ -156,9 +157,23 @@ class Package:
 
     def core_title(self) -> str:
         """The title among the document's properties, "" where there is none."""
-        part = next((each.target for each in self.relations("").values() if each.kind == "core-properties"), "")
-        title = self.xml(part).findtext("{http://purl.org/dc/elements/1.1/}title") if part in self else None
-        return " ".join((title or "").split())
+        return " ".join(self._properties("core-properties").get("title", "").split())
+
+    def stated_facets(self) -> dict[str, str]:
+        """What the document's properties, those that its author added first, say of the product."""
+        core = self._properties("core-properties")
+        properties = {**self._properties("custom-properties"), **core}
+        return stated_facets(properties, [core.get(name, "") for name in ("keywords", "subject", "title")])
+
+    def _properties(self, kind: str) -> dict[str, str]:
+        """Those of one part, by their name: an added one's is an attribute, any other's its element's own."""
+        part = next((each.target for each in self.relations("").values() if each.kind == kind), "")
+        if part not in self:
+            return {}
+        return {
+            each.get("name") or etree.QName(each).localname: "".join(each.itertext())
+            for each in self.xml(part).iterchildren(etree.Element)
+        }
 
     def damaged(self, error: Exception) -> BrokenFile:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -27,6 +27,8 @@ BOLD = re.compile(rb"bold|black|heavy|semib|demi|cmbx|sfbx|ecbx|-bd", re.I)
 FIXED_PITCH = 1  # PDF 32000-1, table 123, font flags
 BOLD_WEIGHT = 600
 ANOTHER_LINE = 1.4  # of a size: baselines farther apart are two lines
+SMALLEST = 0.1
+"""Points. Text of size 0 occurs; a negative size draws it mirrored."""
 CELL_GAP = 1.3
 """White space wider than this many font sizes parts two cells of a row."""
 
@@ -202,12 +204,12 @@ class Glyphs:
         return x0, x1
 
     def font(self, index: int) -> tuple[float, bool, bool]:
-        """(size in points as drawn, monospaced, bold)."""
+        """(size in points as drawn, more than none; monospaced, bold)."""
         matrix, text = self.matrix, self.text
         scale = 1.0
         if pdfium.FPDFText_GetMatrix(text, index, matrix):
             scale = abs(matrix.a * matrix.d - matrix.b * matrix.c) ** 0.5 or 1.0
-        size = pdfium.FPDFText_GetFontSize(text, index) * scale
+        size = max(abs(pdfium.FPDFText_GetFontSize(text, index)) * scale, SMALLEST)
         pdfium.FPDFText_GetFontInfo(text, index, self.name, 128, self.flags)
         monospaced, bold = _font_sort(self.name.value, self.flags.value)
         return size, monospaced, bold or pdfium.FPDFText_GetFontWeight(text, index) >= BOLD_WEIGHT

@@ -1,6 +1,5 @@
 """Turns the grouped lines of one PDF page into its text, blocks and source map."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -89,8 +88,3 @@ def _add_code(builder: TextBuilder, group: Group) -> None:
         builder.copy(line.start, line.end)
         if line.hyphenated:
             builder.add("-")
-
-
-def unreadable_share(text: str, pattern: re.Pattern[str]) -> float:
-    """The share of characters that stand for no letter, as a damaged font table leaves them."""
-    return len(pattern.findall(text)) / max(1, len(text))

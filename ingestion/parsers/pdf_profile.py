@@ -24,6 +24,7 @@ BAND_REPEATS = 0.7  # of the lines at that place that repeat or carry the page's
 RUNNING_RATIO = 1.3  # a line larger than this many body sizes is a heading, though it stands on every page
 HEADING_RATIO = 1.1  # a heading's size over the body's
 HEADING_CHARACTERS = 120
+SMALLEST_READABLE = 1.0  # points; some files hide a text layer in less
 HEADING_SIZES = 5
 SHARED_ENDS = 12  # characters that running lines share where section titles make up the rest
 
@@ -151,18 +152,23 @@ def _near(band: Band, bands: Iterable[Band]) -> bool:
 
 
 def _body_size(sampled: Sequence[tuple[int, float, Sequence[Line]]]) -> float:
-    """The size that most characters are set in."""
+    """The size that most characters are set in, those that nobody could read left out."""
     sizes: Counter[float] = Counter()
     for _, _, lines in sampled:
         for line in lines:
-            sizes[round(line.size, 1)] += 0 if line.monospaced else len(line.text)
+            if line.size >= SMALLEST_READABLE:
+                sizes[round(line.size, 1)] += 0 if line.monospaced else len(line.text)
     return sizes.most_common(1)[0][0] if sizes else 10.0
 
 
 def _running(
     sampled: Sequence[tuple[int, float, Sequence[Line]]], largest: float
 ) -> tuple[frozenset[tuple[str, str]], frozenset[Band]]:
-    """(edge, normalised text) of lines that repeat, and the places where nearly every line does."""
+    """(edge, normalised text) of lines that repeat, and the places where nearly every line does.
+
+    Learnt from pages that hold more than their edges: the only line of a page runs above nothing.
+    """
+    sampled = [page for page in sampled if sum(len(edge) for _, edge in _edges(page[2], page[1])) < len(page[2])]
     counts: Counter[tuple[str, str, int]] = Counter()
     seen: list[tuple[str, set[str], Band]] = []
     for _, height, lines in sampled:

@@ -14,7 +14,6 @@ CJK = (
     "\uf900-\ufaff\uff01-\uff60\U00020000-\U0003ffff"
 )
 IDEOGRAPHS = "\u2e80-\u2fdf\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-IDEOGRAPH = re.compile(f"[{IDEOGRAPHS}\u3040-\u30ff]")
 CJK_CHARACTER = re.compile(f"[{CJK}]")
 SHARED_SIGN = re.compile("[“”‘’…—]")  # the same code points in Chinese and in English
 CJK_STOP = re.compile("[\u3001-\u303f\uff01-\uff0f\uff1a-\uff20]")
@@ -25,7 +24,6 @@ ODD = re.compile(
     f"\ufb00-\ufb06\u2f00-\u2fd5\uf900-\ufaff{PRIVATE}]"
 )
 COMMON_FORM = re.compile("[\ufb00-\ufb06\u2f00-\u2fd5\uf900-\ufaff]")  # ligatures, radicals, compatibility forms
-UNREADABLE = re.compile(f"[\x00-\x08\x0e-\x1f\ufffd{PRIVATE}]")
 BULLET_PLACES = re.compile(f"[\x80-\x9f{PRIVATE}]")
 """Where symbol fonts without a character table leave their bullets, as they come first on a line."""
 

@@ -7,7 +7,7 @@ The package is `packages`'s, tables are `tables`'s. Macros are never run.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lxml.etree import _Element  # type: ignore[import-untyped]
+from lxml.etree import _Element
 
 from ingestion.errors import BrokenFile, TooLarge
 from ingestion.parsers.base import Limits, Source

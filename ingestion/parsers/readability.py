@@ -4,8 +4,8 @@ Owns what broken text layers look like. Draws and recognises nothing, and knows 
 """
 
 import re
+from functools import lru_cache
 
-_SPACE = re.compile(r"\s+")
 _NEVER_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff\U000f0000-\U0010fffd\ufff0-\uffff]")
 """What a font without a character table leaves: controls, replacement signs, private use."""
 
@@ -15,6 +15,9 @@ _LETTER = re.compile(r"[^\W\d_]")
 _ASCII_WORD = re.compile(r"[A-Za-z]{4,}")
 _COMMON_WORD = re.compile(r"\b(?:the|and|of|to|in|is|for|de|la|le|el|der|die|und|il|en|et)\b", re.IGNORECASE)
 _VOWEL = re.compile(r"[aeiouyAEIOUY]")
+
+TEXT_OF_PICTURE = 60
+"""Characters that are not white space: a page with as many is no mere picture, however much of it pictures cover."""
 
 _ENOUGH = 40
 """Characters that are not white space, below which nothing is said against a text."""
@@ -29,7 +32,6 @@ _VOWEL_SHARE = 0.22
 _SMALLEST_TEXT = 20
 _PICTURE_SHARE = 0.4
 _FULL_PICTURE_SHARE = 0.85
-_TEXT_OF_FULL_PICTURE = 60
 
 
 def needs_ocr(text: str, picture_share: float) -> bool:
@@ -39,10 +41,10 @@ def needs_ocr(text: str, picture_share: float) -> bool:
     its text is garbled, or when it has next to none and pictures cover much of it: a scan, with or without a stamp
     or page number as real text. A page without pictures or text is blank, and is not.
     """
-    letters = len(_SPACE.sub("", text))
+    letters = len("".join(text.split()))
     if letters < _SMALLEST_TEXT and picture_share >= _PICTURE_SHARE:
         return True
-    if letters < _TEXT_OF_FULL_PICTURE and picture_share >= _FULL_PICTURE_SHARE:
+    if letters < TEXT_OF_PICTURE and picture_share >= _FULL_PICTURE_SHARE:
         return True
     return is_garbled(text)
 
@@ -54,12 +56,13 @@ def is_garbled(text: str) -> bool:
     Chinese becomes when its bytes are misread; words of Latin letters with hardly a vowel. Never true for
     less than 40 characters.
     """
-    letters = _SPACE.sub("", text)
+    letters = "".join(text.split())
     if len(letters) < _ENOUGH:
         return False
     if len(_NEVER_TEXT.findall(letters)) > _NEVER_TEXT_SHARE * len(letters):
         return True
-    return _rare_chinese(letters) or _misread_chinese(letters) or _shifted_latin(text)
+    foreign = not letters.isascii() and (_rare_chinese(letters) or _misread_chinese(letters))
+    return foreign or _shifted_latin(text)
 
 
 def _rare_chinese(letters: str) -> bool:
@@ -70,6 +73,7 @@ def _rare_chinese(letters: str) -> bool:
     return sum(not _is_usual(each) for each in ideographs) > _RARE_SHARE * len(ideographs)
 
 
+@lru_cache(maxsize=20_000)
 def _is_usual(character: str) -> bool:
     try:
         character.encode("gb2312")
@@ -91,8 +95,11 @@ def _shifted_latin(text: str) -> bool:
 
     Lists of a program's names have few vowels too, but seldom stand without any sentence.
     """
-    words = {word for word in _ASCII_WORD.findall(text) if not word.isupper()}
-    if len(words) < _WORDS or _COMMON_WORD.search(text):
+    found = _ASCII_WORD.findall(text)
+    if len(found) < _WORDS or _COMMON_WORD.search(text):
+        return False
+    words = {word for word in found if not word.isupper()}
+    if len(words) < _WORDS:
         return False
     letters = "".join(words)
     return len(_VOWEL.findall(letters)) < _VOWEL_SHARE * len(letters)

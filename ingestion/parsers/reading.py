@@ -76,7 +76,9 @@ def _decoded(content: bytes, name: str) -> str:
             try:
                 return content[len(mark) :].decode(encoding)
             except UnicodeDecodeError as error:
-                raise BrokenFile(f"{name} says it is {encoding} but breaks off or is damaged: {error}") from error
+                raise BrokenFile(
+                    f"{name} says it is {encoding} but breaks off or is damaged ({error}): save it again, as UTF-8"
+                ) from error
     if b"\x00" in content:
         candidates = [("utf-16-le", _looks_like_writing), ("utf-16-be", _looks_like_writing)]
     else:

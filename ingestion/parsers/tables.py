@@ -17,10 +17,13 @@ _LONGEST_NAME = 60
 
 def column_names(header: Sequence[str]) -> str:
     """The names of the columns as a heading of the rows below: repeated ones once, of a very wide table the first."""
-    names = list(dict.fromkeys(tidy(name)[:_LONGEST_NAME] for name in header if name.strip()))
-    while len(CELL_SEPARATOR.join(names)) > _LONGEST_NAMES:
-        names.pop()
-    return CELL_SEPARATOR.join(names)
+    names = ""
+    for name in dict.fromkeys(tidy(name)[:_LONGEST_NAME] for name in header if name.strip()):
+        longer = f"{names}{CELL_SEPARATOR}{name}" if names else name
+        if len(longer) > _LONGEST_NAMES:
+            break
+        names = longer
+    return names
 
 
 def write_table(builder: PageBuilder, rows: Sequence[Sequence[str]], *, has_header: bool = True) -> None:

@@ -8,7 +8,7 @@ formula shows the result that was saved with it.
 from collections.abc import Iterator
 from dataclasses import replace
 
-from lxml.etree import _Element  # type: ignore[import-untyped]
+from lxml.etree import _Element
 
 from ingestion.errors import BrokenFile
 from ingestion.parsers.base import Limits, Source

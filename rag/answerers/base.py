@@ -1,8 +1,9 @@
 """The seam between retrieval and an answer: what every answerer offers, and what it is handed.
 
-Owns the protocols of answerer, retriever and search result, nothing else.
+Owns the protocols of answerer, retriever and search result, and what answerers that stand in front of another share.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from typing import Protocol
 
@@ -50,3 +51,22 @@ class Answerer(Protocol):
         Closing the generator aborts the answer. Raises `rag.errors.ModelFailed` when a model cannot answer.
         """
         ...
+
+
+class AnswererAround(ABC):
+    """An `Answerer` that hands its questions to another one, on terms of its own, and bears its name and model."""
+
+    def __init__(self, answerer: Answerer) -> None:
+        self._answerer = answerer
+
+    @property
+    def name(self) -> str:
+        return self._answerer.name
+
+    @property
+    def model(self) -> str | None:
+        return self._answerer.model
+
+    @abstractmethod
+    def answer(self, question: Question, found: Found) -> Generator[AnswerEvent]:
+        """As `Answerer.answer`."""

@@ -10,7 +10,7 @@ from contextlib import closing
 from threading import Lock
 from typing import Literal
 
-from rag.answerers.base import Answerer, Found
+from rag.answerers.base import Answerer, AnswererAround, Found
 from rag.errors import ModelFailed, ModelUnreachable
 from rag.types import AnswerEvent, Cited, Finished, Question, Token
 
@@ -65,26 +65,18 @@ class Circuit:
             self._try_again_at = self._clock() + self._open_s
 
 
-class CircuitAnswerer:
-    """An `rag.answerers.base.Answerer` that asks another one only while the circuit lets questions through."""
+class CircuitAnswerer(AnswererAround):
+    """Asks another one only while the circuit lets questions through."""
 
     def __init__(self, answerer: Answerer, circuit: Circuit) -> None:
-        self._answerer = answerer
+        super().__init__(answerer)
         self._circuit = circuit
-
-    @property
-    def name(self) -> str:
-        return self._answerer.name
-
-    @property
-    def model(self) -> str | None:
-        return self._answerer.model
 
     def answer(self, question: Question, found: Found) -> Generator[AnswerEvent]:
         """The other answerer's events. Raises `ModelUnreachable` at once while the circuit is open."""
         if found.hits and not self._circuit.enter():
             raise ModelUnreachable(
-                f'The language model "{self.model}" could not be reached a moment ago. Ask again in a few seconds.'
+                f'The chat model "{self.model}" could not be reached a moment ago. Ask again in a few seconds.'
             )
         try:
             with closing(self._answerer.answer(question, found)) as events:

@@ -11,7 +11,7 @@ from importlib import resources
 from rag.language import Language
 
 LAYOUT = 2
-"""Raised with every change of what code puts around the prompts: history, passages, escaping (`generative_prompt`)."""
+"""Raised with every change of what code puts around the prompts: history, passages, escaping (`generative.prompt`)."""
 
 
 @cache

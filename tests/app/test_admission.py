@@ -1,7 +1,9 @@
 """Places at the chat model: never more than allowed, first come first served, none lost."""
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,8 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from app.admission import LONGEST_RETRY_S, Admission, Place
+from app.admission import LONGEST_RETRY_S, Admission, Admitting, NobodyWaits, Place
 from app.errors import RuntimeBusy
+from app.models import KnowledgeBase
+from rag.types import Question
 
 RUNNING, WAITING = 2, 3
 
@@ -148,3 +152,20 @@ def test_work_that_fails_frees_its_place() -> None:
         threads.do(0)
     assert admission.running == 0
     admission.reserve()
+
+
+def test_a_question_that_is_let_in_after_its_asker_left_holds_no_place() -> None:
+    """A cancelled request leaves at once; the thread that lets its question in comes when it comes."""
+    admission = Admission(1, 0, ByHand())
+    before, after = (Admitting(lambda *_: admission.reserve()) for _ in range(2))
+    asked = (KnowledgeBase(), Question("?"))
+    with suppress(asyncio.CancelledError), before:
+        before(*asked)
+        assert admission.running == 1
+        raise asyncio.CancelledError
+    assert admission.running == 0
+    with suppress(asyncio.CancelledError), after:
+        raise asyncio.CancelledError
+    with pytest.raises(NobodyWaits):
+        after(*asked)
+    assert admission.running == 0

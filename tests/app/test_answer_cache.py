@@ -1,7 +1,6 @@
 """With the caches on every question gets exactly the answer it would get with them off, whatever happened before."""
 
 import dataclasses
-import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cached_property
@@ -15,8 +14,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from sqlalchemy import select
 
 from app.answer_cache import RememberingChain, fingerprint
@@ -35,11 +32,12 @@ from app.models import Document, KnowledgeBase
 from app.scope import Scope
 from app.settings import AnswersSettings, CachesSettings, Settings
 from model_runtime.fakes import HashingEmbedder
-from rag.answerers.extractive import ExtractiveAnswerer
+from rag.answerers.extractive.answerer import ExtractiveAnswerer
 from rag.answerers.fallback import FallbackAnswerer, RefusingAnswerer
 from rag.chain import AnswerChain, normalised
 from rag.types import AnswerEvent, Cited, Finished, Question, Retrieved, Token, Turn
 from tests.conftest import settings_in
+from tests.fakes.chat_model import Digesting
 from tests.installation import DIMENSION, claimed_sink, ready_document
 from tests.rag.answering import FakeSearcher, hit
 
@@ -77,26 +75,6 @@ SETTINGS = (
 )
 
 
-class Digesting(BaseChatModel):
-    """Says something else for every other prompt or sampling, and always the same for the same."""
-
-    @property
-    def _llm_type(self) -> str:
-        return "digesting"
-
-    def _generate(
-        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **more: Any
-    ) -> ChatResult:
-        raise AssertionError("answers are streamed")
-
-    def _stream(
-        self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **more: Any
-    ) -> Iterator[ChatGenerationChunk]:
-        digest = hashlib.sha256(repr(([message.content for message in messages], sorted(more.items()))).encode())
-        for piece in ("It is ", f"number {int(digest.hexdigest()[:8], 16)}", " [1]."):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=piece))
-
-
 class DigestingServices(Services):
     @cached_property
     def chat_model(self) -> BaseChatModel:
@@ -121,7 +99,7 @@ class Installations(RuleBasedStateMachine):
             self._create(workspace)
 
     def _services(self, settings: Settings) -> Services:
-        services = DigestingServices(settings, lambda: HashingEmbedder(DIMENSION))
+        services = DigestingServices(settings, lambda _: HashingEmbedder(DIMENSION))
         self.opened.callback(services.close)
         return services
 

@@ -1,5 +1,6 @@
 """A knowledge base goes into a file and comes out the same, on either database; any other file is refused whole."""
 
+import errno
 import io
 import json
 import multiprocessing
@@ -30,9 +31,8 @@ from model_runtime.fakes import HashingEmbedder
 from rag.retriever import HybridRetriever, RetrievalSettings
 from rag.types import Hit, Question
 from tests.app.bundle_processes import die_while_importing
-from tests.conftest import settings_in
+from tests.conftest import database_of, settings_in
 from tests.installation import Installation
-from tests.postgres import PostgresServer
 
 SCOPE = Scope()
 WORDS = "kettle lid boil water vinegar lever lamp red blue press hold reset error code plug wall cable".split()  # noqa: SIM905
@@ -41,14 +41,9 @@ WORDS = "kettle lid boil water vinegar lever lamp red blue press hold reset erro
 @pytest.fixture
 def other_url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A database of the other kind than `database_url`."""
-    if kind == "postgresql":
-        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "other.db")
-        yield f"sqlite:///{tmp_path / 'other.db'}"
-        return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    address = server.create_database(template=request.getfixturevalue("postgres_template"))
-    yield address
-    server.drop_database(address)
+    other_kind = "sqlite" if kind == "postgresql" else "postgresql"
+    with database_of(other_kind, request, tmp_path / "other.db") as address:
+        yield address
 
 
 @pytest.fixture
@@ -134,7 +129,7 @@ def places(hit: Hit) -> list[Any]:
 def contents(services: Services, knowledge_base_id: str) -> list[Any]:
     """Documents with content, their pages, passages and vectors, without keys and ids."""
     skipped = {"key", "id", "document_key", "knowledge_base_id", "job_id", "file_path", "status", "message"}
-    skipped |= {"added_change", "passage_key"}
+    skipped |= {"added_change", "passage_key", "generation_id", "text_hashes"}
 
     def values(row: Any) -> dict[str, Any]:
         return {column.key: getattr(row, column.key) for column in row.__table__.columns if column.key not in skipped}
@@ -300,6 +295,42 @@ def test_over_http(installation: Installation) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_where_files_cannot_be_linked_they_are_copied_while_others_write(
+    installation: Installation, other: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_a_little(installation)
+    kept = file_bytes(installation.services, installation.knowledge_base)
+    copy, failure = shutil.copyfile, OSError(errno.EPERM, "Operation not permitted")
+
+    def no_link(*_: Any) -> None:
+        raise failure
+
+    def while_others_write(source: Path, target: Path) -> None:
+        installation.upload((f"new{source.name}", manual(77)))
+        copy(source, target)
+
+    monkeypatch.setattr("app.bundle_export.os.link", no_link)
+    monkeypatch.setattr("app.bundle_export.shutil.copyfile", while_others_write)
+    imported = import_bundle(other, SCOPE, exported(installation.services, tmp_path / "bundle"))
+    assert file_bytes(other, imported.knowledge_base.id) == kept
+
+    def while_it_is_replaced(source: Path, target: Path) -> None:
+        source.unlink()
+        copy(source, target)
+
+    monkeypatch.setattr("app.bundle_export.shutil.copyfile", while_it_is_replaced)
+    with pytest.raises(Conflict, match=r"m\d\.md was replaced"):
+        exported(installation.services, tmp_path / "bundle")
+    monkeypatch.setattr("app.bundle_export.shutil.copyfile", lambda _, target: target.write_bytes(b"half"))
+    with pytest.raises(Conflict, match="export again"):
+        exported(installation.services, tmp_path / "bundle")
+    failure = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(OSError, match="Input/output"):
+        exported(installation.services, tmp_path / "bundle")
+    assert list((installation.services.settings.files_folder / "incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
 def test_every_flipped_byte_and_every_cut_is_noticed(installation: Installation, tmp_path: Path) -> None:
     installation.upload(("a.md", "# Lamp\n\nRed."))
     installation.work()
@@ -326,8 +357,17 @@ def test_the_bundle_has_a_place_for_every_column(installation: Installation) -> 
     """Whoever adds a column decides whether it is exported: then raise the format, or name it here."""
     made_anew = {
         Document: {"key", "knowledge_base_id", "job_id", "status", "message", "file_path"},
-        Page: {"document_key"},
-        Passage: {"key", "knowledge_base_id", "document_key", "added_change", "first_page", "last_page"},
+        Page: {"document_key", "generation_id"},
+        Passage: {
+            "key",
+            "knowledge_base_id",
+            "generation_id",
+            "document_key",
+            "added_change",
+            "excluded",
+            "first_page",
+            "last_page",
+        },
     }
     of_records: dict[Any, type[Record]] = {Document: DocumentRecord, Page: PageRecord, Passage: PassageRecord}
     for table, record in of_records.items():

@@ -142,6 +142,22 @@ def test_serve_answers_and_stops_when_told(kettle: CommandLine) -> None:
         server.wait()
 
 
+def test_run_starts_everything_behind_a_key(kettle: CommandLine) -> None:
+    key = {"ANSWERDESK_SERVER__ADMIN_KEY": "a-key-of-sixteen-letters", "ANSWERDESK_UI__PORT": str(free_port())}
+    command = [sys.executable, "-m", "app.cli", "run"]
+    running = subprocess.Popen(
+        command, env={**kettle.environment, **key}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        assert running.stdout is not None
+        assert any("Answerdesk is running" in line for line in running.stdout)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 0
+    finally:
+        running.kill()
+        running.wait()
+
+
 def test_run_says_which_port_is_taken(kettle: CommandLine) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", int(kettle.environment["ANSWERDESK_SERVER__PORT"])))

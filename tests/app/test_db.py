@@ -12,7 +12,7 @@ from tests.installation import new_knowledge_base
 
 
 def test_what_raises_leaves_nothing(database: Database) -> None:
-    half = insert(KnowledgeBase).values(name="half", embedder="", dimension=1, chunker_version="1")
+    half = insert(KnowledgeBase).values(name="half")
     with pytest.raises(ZeroDivisionError), database.write() as session:
         _ = session.execute(half), 1 / 0
     with database.read() as session:

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from app.fetch import Fetched, Fetcher, FetchFailed, PageGone, Validators, resolve
-from app.fetch_addresses import FetchRefused, checked_url, require_allowed
 from app.settings import FetchSettings
+from app.sync.addresses import FetchRefused, checked_url, require_allowed
+from app.sync.fetch import Fetched, Fetcher, FetchFailed, PageGone, Validators, resolve
+from ingestion.detect import MEDIA_TYPES
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -95,7 +96,10 @@ PRIVATE = """
 PUBLIC = """
     93.184.216.34 1.1.1.1 2606:4700:4700::1111 ::ffff:1.1.1.1 64:ff9b::1.1.1.1 2002:101:101::1
 """.split()  # noqa: SIM905
-NEVER = "169.254.169.254 0.0.0.0 224.0.0.1 fe80::1 fd00:ec2::254 ::ffff:169.254.1.1".split()  # noqa: SIM905
+NEVER = """
+    169.254.169.254 0.0.0.0 224.0.0.1 fe80::1 fd00:ec2::254 ::ffff:169.254.1.1 168.63.129.16 100.100.100.200
+    64:ff9b::168.63.129.16
+""".split()  # noqa: SIM905
 LOOPBACK = """
     127.0.0.1 2130706433 0x7f000001 0177.0.0.1 0x7f.1 127.1 017700000001 [::1] [::ffff:7f00:1] localhost
 """.split()  # noqa: SIM905
@@ -213,6 +217,38 @@ def test_the_servers_word_on_the_encoding_is_kept(site: Site, tmp_path: Path) ->
     assert fetched.path.read_text(encoding="utf-8-sig") == "<p>说明书</p>"
 
 
+def test_every_format_is_known_by_its_media_type(site: Site, tmp_path: Path) -> None:
+    for number, (suffix, media_type) in enumerate(MEDIA_TYPES.items()):
+        site.pages[f"/plain{number}"] = page(b"x", content_type=media_type)
+        site.pages[f"/file{suffix}"] = page(b"x", content_type="application/octet-stream")
+        by_type = fetch(site, site.url(f"/plain{number}"), tmp_path / f"type{number}")
+        by_name = fetch(site, site.url(f"/file{suffix}"), tmp_path / f"name{number}")
+        assert by_type is not None
+        assert by_name is not None
+        assert MEDIA_TYPES[by_type.path.suffix] == media_type
+        assert by_name.path.suffix == suffix
+
+
+@pytest.mark.parametrize(
+    ("content_type", "name", "suffix"),
+    [
+        ("text/plain", "a.csv", ".csv"),
+        ("text/plain", "a.pdf", ".txt"),
+        ("application/zip", "a.xlsx", ".xlsx"),
+        ("application/zip", "a.md", ".zip"),
+        ("application/vnd.ms-excel.sheet.macroEnabled.12", "a", ".xlsm"),
+        ("text/tab-separated-values; charset=utf-8", "a", ".tsv"),
+    ],
+)
+def test_the_address_may_say_more_than_the_media_type(
+    site: Site, tmp_path: Path, content_type: str, name: str, suffix: str
+) -> None:
+    site.pages[f"/{name}"] = page(b"x", content_type=content_type)
+    fetched = fetch(site, site.url(f"/{name}"), tmp_path)
+    assert fetched is not None
+    assert fetched.path.suffix == suffix
+
+
 def test_an_unchanged_page_costs_a_304(site: Site, tmp_path: Path) -> None:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         is_known = handler.headers.get("if-none-match") == '"v1"' and handler.headers.get("if-modified-since") == "then"
@@ -249,7 +285,7 @@ def test_a_hop_into_the_own_network_is_refused(site: Site, tmp_path: Path) -> No
     settings = FetchSettings(ports=(site.port,))
 
     async def run(monkey: pytest.MonkeyPatch) -> None:
-        from app import fetch as module
+        from app.sync import fetch as module
 
         monkey.setattr(module, "require_allowed", lambda a, s: None if a == "127.0.0.1" else require_allowed(a, s))
         async with Fetcher(settings, names) as fetcher:
@@ -276,7 +312,7 @@ def test_redirects_are_followed_but_not_for_ever_and_carry_nothing(site: Site, t
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (page(b"x", content_type="image/png"), "image/png, which cannot be read"),
+        (page(b"x", content_type="video/mp4"), "video/mp4, which cannot be read"),
         (page(b"x", content_type=""), "nothing, which cannot be read"),
         (page(b"x", content_type="text/html; charset=klingon"), "klingon"),
         (page(b"x", content_type="text/html; charset=rot13"), "rot13"),

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import io
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from app.errors import BadImage
-from app.images import MOST_BYTES, MOST_IMAGES, MOST_PIXELS, checked_images
+from app.images import MOST_BYTES, MOST_BYTES_TOGETHER, MOST_IMAGES, MOST_PIXELS, checked_images, digest_of
 from app.settings import WhenUnavailable
 from tests.app.answering_desk import ANSWER, GOOD, QUESTION, desk
 from tests.app.live_app import wait_until
@@ -73,12 +74,37 @@ def test_anything_else_is_refused_with_the_reason(address: str, said: str) -> No
     assert len(refused.value.message) < 200  # what was sent is not repeated
 
 
+def test_a_picture_is_hashed_once_and_knows_itself_again() -> None:
+    (first,) = checked_images([PNG])
+    (other,) = checked_images([data_url(picture(size=(8, 7)))])
+    assert (first, digest_of(first)) == (PNG, digest_of(PNG))
+    assert digest_of(first) != digest_of(other)
+    assert json.loads(json.dumps([first])) == [PNG]
+
+
 def test_no_more_than_a_few() -> None:
     with pytest.raises(BadImage, match=str(MOST_IMAGES)):
         checked_images([PNG] * (MOST_IMAGES + 1))
     wide = data_url(picture(size=(MOST_PIXELS // 1000 + 1, 1000)))
     with pytest.raises(BadImage, match="pixels"):
         checked_images([wide])
+
+
+def padded(size: int) -> bytes:
+    """A whole picture of so many bytes: a decoder stops at its end."""
+    whole = picture()
+    return whole + b"\0" * (size - len(whole))
+
+
+def test_the_largest_question_with_pictures_goes_through(tmp_path: Path) -> None:
+    sizes = [MOST_BYTES, *[(MOST_BYTES_TOGETHER - MOST_BYTES) // (MOST_IMAGES - 1)] * (MOST_IMAGES - 1)]
+    largest = [data_url(padded(size)) for size in sizes]
+    one_more = [*largest[:-1], data_url(padded(sizes[-1] + MOST_IMAGES))]
+    with OpenAIServer(GOOD) as server, desk(tmp_path, server.base_url, chat_reads_images=True) as opened:
+        assert opened.ask(text="a" * 4000, images=largest).json()["status"] == "answered"
+        refused = opened.ask(images=one_more)
+    assert refused.status_code == 400
+    assert "5.25" in refused.json()["error"]["message"]
 
 
 @given(st.binary(max_size=200), st.integers(0, 60), st.sampled_from(["png", "jpeg", "webp", "gif"]))

@@ -12,16 +12,17 @@ from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 from sqlalchemy import delete, select, update
 
+from app import source_maps
 from app.bootstrap import Services
 from app.main import create_app
-from app.models import Citation, Conversation, Document, KnowledgeBase, Message, Page, Passage
-from app.passages import pack_source_map
+from app.models import Citation, Conversation, Document, KnowledgeBase, Message, Page, Passage, new_id
 from ingestion.parsers.base import Limits, Source
 from ingestion.parsers.pdf import PdfParser
 from ingestion.types import ParsedPage
 from rag.types import Span
 from tests.app.live_app import CITATION, Script, ScriptedServices, wait_until
 from tests.conftest import settings_in
+from tests.installation import new_generation
 
 QUOTE = "Hold the button for five seconds."
 YELLOW = (255, 221, 51)
@@ -54,9 +55,11 @@ def stored(services: Services) -> dict[str, str]:
     pages = [item for item in PdfParser().parse(Source(file, "manual.pdf"), Limits()) if isinstance(item, ParsedPage)]
     start = pages[1].text.index(QUOTE)
     with services.database.write() as session:
-        base = KnowledgeBase(name="manuals", embedder="hashing", dimension=8, chunker_version="1")
+        base = KnowledgeBase(id=new_id(), name="manuals", generation_id=new_id())
         session.add(base)
         session.flush()
+        session.add(new_generation(base, dimension=8))
+        in_base = {"generation_id": base.generation_id}
         shared = {"knowledge_base_id": base.id, "version": 1, "status": "ready"}
         pdf = Document(**shared, external_id="manual.pdf", title="Manual", media_type="application/pdf", page_count=2)
         pdf.file_path = "manual.pdf"
@@ -65,10 +68,11 @@ def stored(services: Services) -> dict[str, str]:
         session.add_all((pdf, text, conversation))
         session.flush()
         for page in pages:
-            source_map = pack_source_map(page.source_map)
-            session.add(Page(document_key=pdf.key, number=page.number, text=page.text, source_map=source_map))
-        session.add(Page(document_key=text.key, number=0, text=f"Notes.\n{QUOTE}\n"))
+            packed = source_maps.pack(page)
+            session.add(Page(**in_base, document_key=pdf.key, number=page.number, text=page.text, source_map=packed))
+        session.add(Page(**in_base, document_key=text.key, number=0, text=f"Notes.\n{QUOTE}\n"))
         passage = Passage(
+            **in_base,
             knowledge_base_id=base.id,
             document_key=pdf.key,
             added_change=1,

@@ -8,21 +8,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from app import passages, sink
+from app import passages, sink, source_maps
 from app.db import Database
 from app.models import Document, Page
-from app.passages import SqlPassageStore, raise_change
+from app.passages import raise_change
 from app.settings import Settings
+from app.source_maps import SourceMap
+from ingestion.types import ParsedPage
 from rag.errors import UnknownFilter
 from rag.types import Span
-from tests.installation import claimed_sink, new_knowledge_base, ready_document, vectors_of
+from tests.installation import claimed_sink, new_knowledge_base, ready_document, store_of, vectors_of
 
 
 def test_a_stored_passage_comes_back_whole(database: Database, settings: Settings) -> None:
     knowledge_base = new_knowledge_base(database)
     _, _, into = claimed_sink(database, settings, knowledge_base)
     into.store([ready_document("kettle", ["Press the red button.", "Descale it."], product="K-1", sizes=[1, 2.5])])
-    store = SqlPassageStore(database, knowledge_base)
+    store = store_of(database, knowledge_base)
 
     (batch,) = store.changes_since(0)
     assert (batch.change, store.change(), list(batch.removed)) == (1, 1, [])
@@ -47,7 +49,7 @@ def test_a_stored_passage_comes_back_whole(database: Database, settings: Setting
     assert passage.heading_path == ("Chapter", "Section 2")
     with database.read() as session:
         packed = session.scalars(select(Page.source_map).order_by(Page.number)).first()
-    assert passages.unpack_source_map(packed or b"").tolist() == [[0, 5, 21]]
+    assert source_maps.unpack(packed or b"").runs == ((0, 5, 21),)
 
 
 def test_knowledge_bases_do_not_see_each_other(database: Database, settings: Settings) -> None:
@@ -55,8 +57,8 @@ def test_knowledge_bases_do_not_see_each_other(database: Database, settings: Set
     for knowledge_base in (ours, theirs):
         _, _, into = claimed_sink(database, settings, knowledge_base)
         into.store([ready_document("same", [f"Text of {knowledge_base}."])])
-    their_keys = SqlPassageStore(database, theirs).live_keys().tolist()
-    store = SqlPassageStore(database, ours)
+    their_keys = store_of(database, theirs).live_keys().tolist()
+    store = store_of(database, ours)
     assert not set(store.live_keys().tolist()) & set(their_keys)
     assert store.hydrate(their_keys) == {}
     assert [each.words.endswith(f"{ours}.") for batch in store.changes_since(0) for each in batch.added] == [True]
@@ -85,7 +87,7 @@ def test_a_reader_that_stops_and_goes_on_anywhere_knows_what_lives(
     with sqlite_database(folder) as database:
         knowledge_base = new_knowledge_base(database)
         _, _, into = claimed_sink(database, settings_in(folder), knowledge_base)
-        store = SqlPassageStore(database, knowledge_base)
+        store = store_of(database, knowledge_base)
         known: set[int] = set()
         given: set[int] = set()
         change = 0
@@ -132,7 +134,7 @@ def test_filters_mean_the_same_on_every_database(database: Database, settings: S
             ready_document("c", ["C."], product="K-1", note=None),
         ]
     )
-    store = SqlPassageStore(database, knowledge_base)
+    store = store_of(database, knowledge_base)
     with database.read() as session:
         ids = dict(session.execute(select(Document.external_id, Document.id)).all())
 
@@ -169,5 +171,7 @@ def test_packed_vectors_and_maps_come_back_exactly(rows: int, dimension: int, se
     numbers = np.random.default_rng(seed)
     vectors = numbers.normal(size=(rows, dimension)).astype(np.float16)
     assert np.array_equal(passages.unpack_vectors(passages.pack_vectors(vectors[:, ::-1]), dimension), vectors[:, ::-1])
-    runs = [tuple(int(each) for each in row) for row in numbers.integers(0, 2**31, size=(rows, 3))]
-    assert [tuple(row) for row in passages.unpack_source_map(passages.pack_source_map(runs)).tolist()] == runs  # type: ignore[arg-type]
+    runs, line_boxes = (tuple(map(tuple, numbers.integers(0, 2**31, size=(rows, width)).tolist())) for width in (3, 6))
+    assert source_maps.unpack(source_maps.pack(ParsedPage(1, "", (), source_map=runs))) == SourceMap(runs, ())
+    of_lines = source_maps.pack(ParsedPage(1, "", (), line_boxes=line_boxes))
+    assert source_maps.unpack(of_lines) == SourceMap((), line_boxes)

@@ -3,12 +3,23 @@
 import os
 import socket
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from app.processes import RESTARTS, Child, ChildGaveUp, PortTaken, keep_running, require_free_port, stop_all
+from app.processes import (
+    RESTARTS,
+    Child,
+    ChildGaveUp,
+    PortTaken,
+    keep_running,
+    require_free_port,
+    stop_all,
+    wait_until_answering,
+)
 
 SLEEPS_WITH_A_CHILD = """
 import subprocess, time
@@ -78,6 +89,28 @@ def test_a_child_that_keeps_ending_is_given_up_with_its_last_words(tmp_path: Pat
     with pytest.raises(ChildGaveUp, match="no such database"):
         keep_running([broken], stopping=lambda: False, report=lambda _: None)
     assert len(broken.started) == RESTARTS
+
+
+def test_whoever_refuses_us_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do we ask a proxy of the environment for what is on this machine."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+
+    class Guarded(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.headers.get("authorization") == "Bearer secret" else 401)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Guarded) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/ready"
+        wait_until_answering(address, [], headers={"Authorization": "Bearer secret"})
+        with pytest.raises(ChildGaveUp, match="refuses us with status 401"):
+            wait_until_answering(address, [], timeout_s=1e9)
+        server.shutdown()
 
 
 def test_a_taken_port_is_said_before_anything_starts() -> None:

@@ -140,6 +140,35 @@ def test_it_answers_with_the_model_and_leaves_nothing_behind(run: Run) -> None:
     assert_nothing_is_left(run)
 
 
+def test_a_server_of_the_same_model_that_runs_already_answers_and_stays(run: Run) -> None:
+    folder = run.folder / "my-model"
+    folder.mkdir()
+
+    def runtime(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "app.cli", "runtime", *arguments, "--json"]
+        return subprocess.run(command, env=run.environment, capture_output=True, text=True, timeout=240, check=False)
+
+    started = runtime("start", "--model", str(folder))
+    assert started.returncode == 0, started.stderr
+    try:
+        said, _ = (other := run.start("some/model")).communicate(timeout=240)
+        assert other.returncode == 2
+        assert "already" in said
+        process = run.start(str(folder))
+        try:
+            assert wait_for(lambda: answers(run), process)["model"] == str(folder), "the name it is served under"
+        finally:
+            process.send_signal(signal.SIGINT)
+            said, _ = process.communicate(timeout=120)
+        assert "served already" in said
+        status = runtime("status")
+        assert (status.returncode, json.loads(status.stdout)["state"]) == (0, "ready")
+        assert not (run.folder / "seen/start-2").exists()
+    finally:
+        runtime("stop")
+    assert_nothing_is_left(run)
+
+
 def test_the_demonstration_model_is_built_served_and_called_one(run: Run) -> None:
     run.environment["ANSWERDESK_CACHE"] = str(run.folder / "cache")
     (run.folder / "cache").mkdir()

@@ -4,12 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from app.admission import Admitted, NoPlace
 from app.bootstrap import Chain, Services
 from app.models import KnowledgeBase
 from app.settings import WhenUnavailable
@@ -219,14 +221,16 @@ def test_an_engine_that_dies_is_down_and_its_answers_are_not_served_afterwards(t
         assert opened.ask().json()["cached"] is False
 
 
+@pytest.mark.parametrize("when_unavailable", WhenUnavailable)
 @pytest.mark.parametrize("is_busy", [False, True])
 def test_a_kept_answer_that_goes_while_its_question_is_let_in_is_made_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_busy: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_busy: bool, when_unavailable: WhenUnavailable
 ) -> None:
+    unless_busy = {"max_running": 1, "max_waiting": 0, "when_unavailable": when_unavailable}
     gate = threading.Event()
     with (
         OpenAIServer(GOOD) as server,
-        desk(tmp_path, server.base_url, max_running=1, max_waiting=0) as opened,
+        desk(tmp_path, server.base_url, **unless_busy) as opened,
         ThreadPoolExecutor(2) as pool,
     ):
         assert opened.ask().json()["status"] == "answered"
@@ -234,12 +238,12 @@ def test_a_kept_answer_that_goes_while_its_question_is_let_in_is_made_anew(
         wait_until(lambda: admission.running == 0)
         chain = Services.chain
 
-        def after_a_document(self: Services, knowledge_base: KnowledgeBase, *, without_runtime: bool = False) -> Chain:
-            if without_runtime:  # let in for its kept answer, and not yet looked up
+        def after_a_document(self: Services, knowledge_base: KnowledgeBase, admitted: Admitted | None = None) -> Chain:
+            if admitted is NoPlace.NONE_NEEDED:  # let in for its kept answer, and not yet looked up
                 files = [("files", ("other.txt", b"The lid is made of glass."))]
                 opened.client.post("/api/knowledge-bases/manuals/documents", files=files).raise_for_status()
                 run_until_idle(self)
-            return chain(self, knowledge_base, without_runtime=without_runtime)
+            return chain(self, knowledge_base, admitted)
 
         monkeypatch.setattr(Services, "chain", after_a_document)
         try:
@@ -259,6 +263,47 @@ def test_a_kept_answer_that_goes_while_its_question_is_let_in_is_made_anew(
         wait_until(lambda: (admission.running, admission.waiting) == (0, 0))
         assert opened.metric("answerdesk_runtime_rejections_total") == 0
         assert len(server.requests) == 2 + is_busy
+
+
+def test_a_place_is_free_when_the_model_has_ended_and_not_when_its_answer_is_saved(tmp_path: Path) -> None:
+    gate = threading.Event()
+    with (
+        OpenAIServer(Reply(Gated(gate))) as server,
+        desk(tmp_path, server.base_url, max_running=1, max_waiting=0) as opened,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        asked = _asked(pool, opened, QUESTION, lambda: opened.services.admission.running == 1)
+        with opened.services.database.write():  # nobody else writes meanwhile
+            gate.set()
+            wait_until(lambda: opened.services.admission.running == 0)
+            assert not asked.done()
+        assert asked.result().json()["status"] == "answered"
+
+
+def test_answers_whose_readers_left_leave_the_model_however_busy_the_database_is(tmp_path: Path) -> None:
+    slow = Reply(Gated(threading.Event()))
+    with OpenAIServer(slow) as server, desk(tmp_path, server.base_url, max_running=2) as opened:
+        conversations = [opened.conversation() for _ in range(2)]
+        with ExitStack() as readers:
+            for conversation in conversations:
+                body = {"text": QUESTION, "client_message_id": "m"}
+                headers = {"Accept": "text/event-stream"}
+                readers.enter_context(
+                    opened.client.stream("POST", f"{conversation}/messages", json=body, headers=headers)
+                )
+            wait_until(lambda: len(server.requests) == 2)
+            locked = readers.pop_all()
+        with opened.services.database.write():
+            locked.close()
+            wait_until(lambda: opened.services.admission.running == 0)
+
+        def statuses() -> set[str]:
+            return {opened.client.get(each).json()["messages"][1]["status"] for each in conversations}
+
+        wait_until(lambda: statuses() == {"stopped"})
+        server.reply = GOOD
+        again = opened.client.post(f"{conversations[0]}/messages", json=body)
+        assert again.json()["status"] == "answered"
 
 
 def test_what_asking_again_would_not_cure_is_not_covered_up(tmp_path: Path) -> None:

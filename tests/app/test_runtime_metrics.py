@@ -7,9 +7,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
-from app import gpu_metrics
-from app.gpu_metrics import ASK_EVERY_S, Gpu, GpuCollector, ask_nvidia_smi, gpus_in
+from app.gpu_metrics import ASK_EVERY_S, GpuCollector, gpus_told
 from app.settings import WhenUnavailable
+from model_runtime.nvidia import gpus_in
 from tests.app.answering_desk import GOOD, QUESTION, desk
 from tests.fakes.openai_server import OpenAIServer, Reply
 
@@ -50,23 +50,23 @@ def test_ready_tells_of_a_model_that_does_not_answer(
         ready = opened.client.get("/ready")
         assert ready.status_code == status
         assert "does not answer" in ready.json()[where]["chat_model"]
+        assert opened.metric("answerdesk_runtime_up") == 0
 
 
-def test_gpus_are_read_from_what_nvidia_smi_prints() -> None:
-    first, second = gpus_in(TWO_GPUS)
-    assert first == Gpu("0", "NVIDIA H100 80GB HBM3", 71542 * 2**20, 81559 * 2**20, 0.97)
-    assert (second.used_bytes, second.busy) == (4 * 2**20, 0.0)
-    partial = gpus_in("0, NVIDIA GB10, [N/A], [N/A], 12\n1, Tesla K80, 11, 11441, [Not Supported]\n")
-    assert partial == [
-        Gpu("0", "NVIDIA GB10", None, None, 0.12),
-        Gpu("1", "Tesla K80", 11 * 2**20, 11441 * 2**20, None),
-    ]
-    for answer in ("", "No devices were found\n", "NVIDIA-SMI has failed because it couldn't communicate", "\n,,,,\n"):
-        assert gpus_in(answer) == []
+def test_the_health_of_the_model_is_told_without_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The circuit knows only what questions met. A proxy for the internet does not come between us and this machine."""
+    with OpenAIServer(GOOD) as server, desk(tmp_path, server.base_url) as opened:
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+        monkeypatch.setenv("NO_PROXY", "")
+        assert opened.metric("answerdesk_runtime_up") == 1
+    monkeypatch.undo()
+    with desk(tmp_path / "gone", "http://127.0.0.1:9/v1") as opened:
+        assert opened.metric("answerdesk_runtime_up") == 0
+        assert opened.metric("answerdesk_runtime_circuit_open") == 0, "nobody has asked anything"
 
 
 def test_gpus_are_asked_for_now_and_then_and_missing_where_there_are_none() -> None:
-    answers, now = [TWO_GPUS, ""], [0.0]
+    answers, now = [gpus_in(TWO_GPUS), []], [0.0]
     registry = CollectorRegistry()
     registry.register(GpuCollector(lambda: answers.pop(0), lambda: now[0]))
     for _ in range(3):
@@ -77,17 +77,16 @@ def test_gpus_are_asked_for_now_and_then_and_missing_where_there_are_none() -> N
     assert generate_latest(registry) == b""
 
 
-def test_a_driver_that_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_that_does_not_tell_leaves_the_other_metrics_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (gpus_told(), caplog.text) == ([], ""), "a machine without GPUs has nothing to log"
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\nexec sleep 60\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(gpu_metrics, "WAIT_AT_MOST_S", 0.2)
-    assert ask_nvidia_smi() == ""
     program.write_text("#!/bin/sh\necho 'Driver/library version mismatch'; exit 18\n")
-    assert ask_nvidia_smi() == ""
-    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    assert ask_nvidia_smi() == ""
+    program.chmod(0o755)
+    assert gpus_told() == []
+    assert "Driver/library version mismatch" in caplog.text
 
 
 def test_rules_name_metrics_that_exist(tmp_path: Path) -> None:

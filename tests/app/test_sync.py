@@ -2,19 +2,23 @@
 
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from rich.console import Console
 
+from app import cli_ingest
 from app.bootstrap import Services
 from app.errors import BadRequest, Conflict
 from app.scope import Scope
 from app.settings import FetchSettings
-from app.sync import Options, Plan, sync
-from app.sync_sources import Source, source_of
+from app.sync.sources import Source, source_of
+from app.sync.sync import Options, Plan, sync
 from app.worker import run_until_idle
 from tests.app.test_fetch import Site, loopback, page, site
 from tests.installation import Installation
@@ -183,6 +187,77 @@ def test_records_that_a_jsonl_no_longer_has_are_removed(synchronised: Synchronis
     (folder / "faq.jsonl").unlink()
     synchronised(folder)
     assert synchronised.versions() == {"a.md": 1, "q9": 1, "q1": 2}, "a record may move to another file"
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_a_source_that_lost_most_of_its_records_deletes_nothing(synchronised: Synchronised, tmp_path: Path) -> None:
+    """A JSONL file that was cut off is still there, and is most of what there was."""
+    file = tmp_path / "faq.jsonl"
+    rows = [(f"q{number}", f"Lamp {number}.") for number in range(30)]
+    file.write_text(records(*rows))
+    synchronised(file)
+    file.write_text(records(*rows[:10]))
+    with pytest.raises(Conflict, match="20 of the 30 documents"):
+        synchronised(file)
+    assert len(synchronised.versions()) == 30
+    file.write_text(records(*rows[:10], *((f"new{number}", "Plug.") for number in range(11))))
+    synchronised(file)
+    assert len(synchronised.versions()) == 21, "others have come in their place"
+    file.write_text(records(*rows[:5]))
+    synchronised(file, force=True)
+    assert len(synchronised.versions()) == 5
+
+
+def zipped(path: Path, files: Mapping[str, str]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(zipfile.ZipInfo(name), text)
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_a_zipped_folder_is_its_members(synchronised: Synchronised, tmp_path: Path) -> None:
+    folder = tmp_path / "manuals"
+    write(folder, {"a.md": "# A\n\nLamp.", "own.md": "# Own\n\nLamp."})
+    zipped(
+        folder / "z.zip", {"in/b.md": "# B\n\nKettle.", "c.md": "# C\n\nPlug.", "faq.jsonl": records(("q", "Wall."))}
+    )
+    zipped(folder / "clash.zip", {"own.md": "# Own\n\nAnother.", "d.md": "# D\n\nCable."})
+    own = synchronised.installation.documents
+    done = synchronised(folder)
+    assert done["new"] == ["a.md", "own.md", "z.zip"] or done["new"] == ["a.md", "clash.zip", "z.zip"]
+    (failed,) = done["failed"]
+    assert "own.md" in failed["message"], "one of the two places of own.md gives way"
+    (folder / "clash.zip").unlink()
+    synchronised(folder)
+    assert synchronised.versions().keys() == {"a.md", "own.md", "in/b.md", "c.md", "q"}
+    versions = synchronised.versions()
+    assert synchronised(folder) == {"unchanged": 3}
+    assert synchronised.versions() == versions
+    zipped(folder / "z.zip", {"in/b.md": "# B\n\nQuartz.", "c.md": "# C\n\nPlug."})
+    assert synchronised(folder) == {"changed": ["z.zip"], "unchanged": 2, "removed_records": {"z.zip": ["q"]}}
+    assert synchronised.versions() == {**{k: v for k, v in versions.items() if k != "q"}, "in/b.md": 2}
+    (folder / "z.zip").unlink()
+    assert synchronised(folder) == {"unchanged": 2, "removed": ["z.zip"]}
+    assert own().keys() == {"a.md", "own.md"}
+    assert synchronised.installation.stored_files() == ["a.md", "own.md"]
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_a_folder_is_the_same_for_ingest_and_sync(
+    synchronised: Synchronised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "site"
+    write(folder, {"index.html": "<p>Lamp</p>", "deep/more.htm": "<p>Lamp</p>", "notes.txt": "Lamp", "film.mp4": "?"})
+    write(folder, {".hidden/a.md": "# A\n\nNo.", "__MACOSX/b.md": "# B\n\nNo.", "desktop.ini": "no", "style.css": "no"})
+    Image.new("RGB", (8, 8)).save(folder / "deep" / "icon.png")
+    (folder / "link.txt").symlink_to(tmp_path / "outside.txt")
+    (tmp_path / "outside.txt").write_text("Secret")
+    os.mkfifo(folder / "pipe.txt")
+    planned = synchronised(folder, dry_run=True)["new"]
+    assert planned == ["deep/more.htm", "index.html", "notes.txt"]
+    monkeypatch.setattr(cli_ingest, "services_for", lambda _: synchronised.services)
+    outcome = cli_ingest.ingest(synchronised.services.settings, "manuals", [folder], console=Console(quiet=True))
+    assert sorted(each.external_id for each in outcome.documents) == planned
 
 
 @pytest.mark.parametrize("kind", ["sqlite"], indirect=True)

@@ -24,7 +24,7 @@ def test_ready_shows_the_last_check(installation: Installation, monkeypatch: pyt
     Upkeep(services).when_idle()
     with services.database.read() as session:
         row = session.scalars(select(KnowledgeBase)).one()
-    checked = last_check(services, row.id)
+    checked = last_check(services, row.generation)
     assert checked is not None
     assert checked.model_dump(mode="json") == first, "nothing changed by its number, so it is not due yet"
     monkeypatch.setattr("app.upkeep._UNCHANGED_AGAIN_AFTER", timedelta(0))

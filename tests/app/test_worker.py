@@ -14,8 +14,9 @@ import pytest
 from reportlab.pdfgen.canvas import Canvas
 from sqlalchemy import func, select, update
 
-from app.models import Document, Job, KnowledgeBase, Page, Passage, PassageVectors, now
-from app.worker import SnapshotWriter, run_until_idle, run_worker
+from app.models import Document, Generation, Job, Page, Passage, PassageVectors, now
+from app.snapshots import SnapshotWriter
+from app.worker import run_until_idle, run_worker
 from ingestion import sandbox_process
 from rag.index import KnowledgeBaseIndex
 from tests.installation import Installation
@@ -258,7 +259,7 @@ def test_a_snapshot_that_cannot_be_written_fails_no_document(
     assert installation.documents()["kettle.md"]["status"] == "ready"
     assert "red button" in installation.texts("boil water")
     installation.work()  # another worker tries again
-    assert list((installation.services.settings.index_folder / installation.knowledge_base).glob("*/manifest.json"))
+    assert list((installation.services.settings.index_folder / installation.knowledge_base).glob("*/*/manifest.json"))
 
 
 @pytest.mark.parametrize("kind", ["sqlite"])
@@ -288,7 +289,7 @@ def test_one_snapshot_serves_many_sources_and_follows_deletions(
 @pytest.mark.parametrize("kind", ["sqlite"])
 def test_another_embedder_is_refused_with_what_to_do(installation: Installation) -> None:
     with installation.services.database.write() as session:
-        session.execute(update(KnowledgeBase).values(embedder="former@1"))
+        session.execute(update(Generation).values(embedder="former@1"))
     installation.upload(("kettle.md", KETTLE))
     installation.work()
     document = installation.documents()["kettle.md"]

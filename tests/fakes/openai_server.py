@@ -111,6 +111,9 @@ def _handler_for(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:
             with suppress(OSError):  # the client is gone
                 super().finish()
 
+        def do_GET(self) -> None:
+            self._whole(200, b'{"object": "list", "data": []}', Reply())
+
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             server.requests.append(body)

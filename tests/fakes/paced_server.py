@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from model_runtime.bench_http import Reply, Request, listen
-from model_runtime.bench_stub import PacedStream, StubServer
+from model_runtime.bench.http_server import Reply, Request, listen
+from model_runtime.bench.stub_server import PacedStream, StubServer
 
 
 class Fault(StrEnum):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ingestion import child, reader
+from ingestion.archives import ZipParser
 from ingestion.errors import BrokenFile, TransientError
 from ingestion.parsers.base import Limits, Parser, Resume, Source
 from ingestion.types import Block, BlockKind, DocumentStart, ParsedPage
@@ -87,6 +88,8 @@ def child_pipe() -> int:
 
 
 def parser_for(path: Path, limits: Limits) -> Parser:
+    if path.suffix == ".zip":
+        return ZipParser(parser_for)
     return ScriptedParser() if path.suffix == ".paged" else UnpagedParser()
 
 

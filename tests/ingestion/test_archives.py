@@ -3,16 +3,21 @@
 import io
 import stat
 import zipfile
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ingestion import archives
-from ingestion.archives import worth_reading
+from ingestion.archives import Item, ZipParser, worth_reading
+from ingestion.chunker import ChunkerSettings
 from ingestion.detect import parser_for
 from ingestion.errors import BrokenFile, EncryptedFile, TooLarge
-from ingestion.parsers.base import Limits, Source
-from ingestion.types import DocumentStart, ParsedPage, RecordFailed
+from ingestion.parsers.base import Limits, Resume, Source
+from ingestion.pipeline import ReadyDocument, ingest_source
+from ingestion.types import Block, BlockKind, DocumentStart, ParsedPage, RecordFailed
+from model_runtime.fakes import HashingEmbedder
 
 
 def packed(*members: tuple[str | zipfile.ZipInfo, str | bytes]) -> bytes:
@@ -126,3 +131,56 @@ def test_what_is_locked_or_damaged_is_refused(tmp_path: Path) -> None:
 def test_pictures_are_documents_only_where_there_are_no_web_pages() -> None:
     assert worth_reading(["scan/1.png", "scan/2.jpg"]) == ["scan/1.png", "scan/2.jpg"]
     assert worth_reading(["a.html", "images/note.png", "report.pdf"]) == ["a.html", "report.pdf"]
+
+
+class _Ends:
+    """A sink that notes what was stored and what failed."""
+
+    def __init__(self) -> None:
+        self.stored: list[str] = []
+        self.reasons: dict[str, str] = {}
+
+    def is_current(self, external_id: str, content_hash: str) -> bool:
+        return False
+
+    def known_vectors(self, external_ids: Collection[str], text_hashes: Collection[bytes]) -> dict[bytes, Any]:
+        return {}
+
+    def store(self, documents: Sequence[ReadyDocument]) -> None:
+        self.stored += [document.start.external_id for document in documents]
+
+    def failed(self, external_id: str, title: str, error: Exception) -> None:
+        self.reasons[external_id] = str(error)
+
+    def progress(self, stage: str, done: int, total: int | None) -> None: ...
+
+    def cancelled(self) -> bool:
+        return False
+
+
+class _Breaking:
+    """A parser that reads a page and then comes to what it cannot read, where the file says so."""
+
+    media_type = "text/breaking"
+
+    def parse(self, source: Source, limits: Limits) -> Iterator[DocumentStart | ParsedPage]:
+        yield DocumentStart(source.external_id, source.external_id)
+        yield ParsedPage(1, "Whole.\n", (Block(BlockKind.PARAGRAPH, 0, 6, ()),))
+        if "broken" in source.path.read_text():
+            raise BrokenFile("The rest is damaged: export it again.")
+
+
+class _Reader:
+    def read(self, source: Source, limits: Limits, resume: Resume, waiting: object = None) -> Iterator[Item]:
+        return ZipParser(lambda path, limits: _Breaking()).parse(source, limits)
+
+
+def test_of_a_member_that_breaks_off_nothing_is_stored(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    path.write_bytes(packed(("a.txt", "good"), ("b.txt", "broken"), ("c.txt", "good")))
+    sink = _Ends()
+    ingest_source(
+        Source(path, "a.zip"), HashingEmbedder(), sink, chunker=ChunkerSettings(), limits=Limits(), reader=_Reader()
+    )
+    assert sink.stored == ["a.txt", "c.txt"]
+    assert sink.reasons == {"b.txt": "The rest is damaged: export it again."}

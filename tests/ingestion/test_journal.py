@@ -1,6 +1,6 @@
 """A long document is kept on disk, and taken up where an attempt that died had come to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,17 @@ class Shelf:
     def is_current(self, external_id: str, content_hash: str) -> bool:
         return False
 
+    def known_vectors(self, external_ids: Collection[str], text_hashes: Collection[bytes]) -> dict[bytes, Any]:
+        return {}
+
     def store(self, documents: Sequence[ReadyDocument]) -> None:
         for each in documents:
             vectors = [of_passage.tobytes() for of_passage in each.vectors]
             assert len(each.pages) == len(list(each.pages))
             assert len(each.passages) == len(vectors)
-            self.stored.append((each.language, *map(tuple, (each.pages, each.passages, vectors, each.warnings))))
+            self.stored.append(
+                (each.language, *map(tuple, (each.pages, each.passages, vectors, each.warnings, each.text_hashes)))
+            )
 
     def failed(self, external_id: str, title: str, error: Exception) -> None:
         raise error
@@ -174,7 +179,7 @@ def test_who_was_thought_dead_cannot_spoil_the_successors_journal(tmp_path: Path
     after.begin("recipe")
     before.add_page(page(2))
     vectors = np.arange(8, dtype=np.float16).reshape(2, 4)
-    after.add_passage(passage, digest(passage), vectors)
+    after.add_passage(passage, digest(passage), vectors, b"a text hash twice")
     after.close()
     successor = Journal(tmp_path / "1")
     successor.begin("recipe")
@@ -182,6 +187,7 @@ def test_who_was_thought_dead_cannot_spoil_the_successors_journal(tmp_path: Path
     assert successor.has_passage(0, digest(passage))
     assert [each.text for each in successor.passages] == ["Page"]
     assert np.array_equal(next(iter(successor.vectors)), vectors)
+    assert list(successor.text_hashes) == [b"a text hash twice"]
     successor.remove()
     assert not successor.exists
     assert list(tmp_path.iterdir()) == []

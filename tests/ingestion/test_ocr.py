@@ -15,7 +15,8 @@ from ingestion.detect import parser_for
 from ingestion.errors import NoText
 from ingestion.parsers.base import Limits, Source
 from ingestion.parsers.ocr import READ_BY_OCR, read_lines
-from ingestion.parsers.ocr_layout import OcrLine, in_reading_order, ocr_page
+from ingestion.parsers.ocr_layout import ocr_page
+from ingestion.parsers.ocr_rows import OcrLine, in_reading_order
 from ingestion.parsers.readability import is_garbled, needs_ocr
 from ingestion.types import DocumentStart, ParsedPage
 
@@ -114,8 +115,14 @@ def test_rows_of_tables_stay_rows_and_paragraphs_are_put_together() -> None:
         line("打开阀", 0, 460, 200),
         line("门。", 0, 484, 60),
     ]
-    page = ocr_page(lines, 3, "scan", Limits(), warning=None)
+    page = ocr_page(lines, 3, "scan", Limits(), warning=None, points=0.5)
     assert page.number == 3
+    assert [page.text[start : start + length] for start, length, *_ in page.line_boxes[:3]] == [
+        "Error codes",
+        "Each code has one mean",
+        "ing only.",
+    ]
+    assert page.line_boxes[1][2:] == (0, 4000, 24000, 5000)
     assert [(block.kind.value, page.text[block.start : block.end]) for block in page.blocks] == [
         ("heading", "Error codes"),
         ("paragraph", "Each code has one meaning only."),
@@ -133,7 +140,8 @@ def test_any_boxes_are_ordered_without_loss(boxes: list[tuple[float, float, floa
     lines = [line(f"word{number}", *place) for number, place in enumerate(boxes)]
     assert sorted(each.text for each in in_reading_order(lines)) == sorted(each.text for each in lines)
     page = ocr_page(lines, 1, "scan", Limits(), warning=None)
-    assert all(page.text.count(f"word{number}") >= 1 for number in range(len(lines)))
+    found = {page.text[start : start + length]: tuple(edges) for start, length, *edges in page.line_boxes}
+    assert found == {each.text: tuple(round(100 * edge) for edge in each.box) for each in lines}
 
 
 ENGLISH = "Press and hold the power button for ten seconds until the indicator blinks twice, then let it go again. "

@@ -324,7 +324,7 @@ def test_what_is_no_text_is_refused(content: bytes) -> None:
         ("a.docx", b"PK\x03\x04broken", BrokenFile, "damaged"),
         ("a.md", b"", EmptyFile, "empty"),
         ("a.html", b"x" * 101, TooLarge, "limit"),
-        ("a.doc", b"\xd0\xcf", UnsupportedType, r"supported are \.pdf, \.docx"),
+        ("a.doc", b"\xd0\xcf", UnsupportedType, r"save it as one of \.pdf, \.docx"),
         ("README", b"x", UnsupportedType, "without an extension"),
     ],
 )

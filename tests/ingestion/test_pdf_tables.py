@@ -16,7 +16,7 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Paragraph, Preformatted, SimpleDocTemplate, Spacer, Table
 
 from ingestion.types import BlockKind, ParsedPage
-from tests.ingestion.test_pdf import blocks, check_page, make_pdf, parse, void, write
+from tests.ingestion.pdf_making import blocks, check_page, make_pdf, parse, void, write
 
 CHINESE = "STSong-Light"
 pdfmetrics.registerFont(UnicodeCIDFont(CHINESE))

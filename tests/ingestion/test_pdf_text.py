@@ -1,12 +1,14 @@
 """The text builder's promise, and the rule for hyphens at line ends."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestion.parsers.pdf_text import TextBuilder, copy_line, counter, joint, keeps_hyphen, title_text
+from tests.ingestion.pdf_making import SENTENCES, make_pdf, parse, void, write
 
 AWKWARD = st.text(
     st.one_of(
@@ -91,3 +93,20 @@ def test_joints(left: str, right: str, between: str) -> None:
 def test_titles_are_tidy() -> None:
     assert title_text(["第 一 章", "清 洁 与 保 养"]) == "第一章清洁与保养"
     assert title_text(["Chapter 3 ", " Before\xa0you \uf0b7 begin"]) == "Chapter 3 Before you begin"
+
+
+@pytest.mark.parametrize("size", [0.0, 0.001, -12.0])
+def test_text_of_no_size_costs_no_other_page(tmp_path: Path, size: float) -> None:
+    """There is far more of it than of the rest, so that it would be the measure of all pages."""
+    path = make_pdf(
+        tmp_path / "a.pdf",
+        [
+            lambda canvas: void(write(canvas, SENTENCES)),
+            lambda canvas: void([canvas.setFont("Helvetica", size), canvas.drawString(50, 300, "tiny " * 5_000)]),
+            lambda canvas: void(write(canvas, ["Opening", ""], size=18) and write(canvas, SENTENCES, y=300)),
+        ],
+    )
+    _, pages = parse(path)
+    assert [page.warning for page in pages] == [None] * 3
+    assert pages[0].text.startswith("Switch the printer off")
+    assert pages[2].blocks[-1].heading_path == ("Opening",)

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def pages_of(items: Sequence[Item]) -> list[ParsedPage]:
         ("die", "was killed from outside"),
         ("exit", "ended unexpectedly (status 3)"),
         ("forge", "sent what nobody can read"),
+        ("raise", "came upon something unexpected (ArithmeticError: out of luck)"),
     ],
 )
 def test_a_page_that_kills_the_parser_is_left_out(hostile: Sandbox, tmp_path: Path, what: str, reason: str) -> None:
@@ -115,6 +117,68 @@ def test_too_many_bad_pages_fail_the_file(hostile: Sandbox, tmp_path: Path) -> N
     assert sum(bool(page.warning) for page in pages_of(read(hostile, script(tmp_path, *lines)))) == 8
 
 
+def archive(tmp_path: Path, members: Mapping[str, str | bytes]) -> Path:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        for name, content in members.items():
+            packed.writestr(name, content)
+    return path
+
+
+def told(items: Sequence[Item]) -> list[str]:
+    """Documents by name, pages by text or warning, failures by name and reason."""
+    return [
+        item.external_id if isinstance(item, DocumentStart)
+        else (item.warning or item.text).strip() if isinstance(item, ParsedPage)
+        else f"{item.external_id} failed: {item.error}"
+        for item in items
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [("crash", "SIGSEGV"), ("hang", "1 seconds"), ("eat", "256 MB"), ("raise", "out of luck"), ("exit", "status 3")],
+)
+def test_a_member_that_kills_the_parser_fails_alone(hostile: Sandbox, tmp_path: Path, what: str, reason: str) -> None:
+    inner = archive(tmp_path, {"0.whole": what, "1.whole": "inside"}).read_bytes()
+    path = archive(tmp_path, {"a.whole": "first", "b.whole": f"cut\n{what}", "c.zip": inner, "d.whole": "last"})
+    items = told(read(hostile, path))
+    assert [item for item in items if " failed" not in item] == [
+        "a.whole", "first under []", "b.whole", "cut under []", "c.zip/0.whole", "c.zip/1.whole", "inside under []",
+        "d.whole", "last under []",
+    ]  # fmt: skip
+    failures = [item for item in items if " failed" in item]
+    assert [failure.split(" failed")[0] for failure in failures] == ["b.whole", "c.zip/0.whole"]
+    assert all(reason in failure and "save it again" in failure for failure in failures)
+    assert items.index(failures[0]) == 4  # right after what had come of it
+
+
+def test_a_page_of_a_member_that_kills_the_parser_costs_only_the_page(hostile: Sandbox, tmp_path: Path) -> None:
+    path = archive(tmp_path, {"a.paged": "one\ncrash\nthree", "b.paged": "one\nexit", "c.whole": "end"})
+    items = [item.split(":")[0] for item in told(read(hostile, path))]
+    unread = "This page could not be read"
+    assert items == [
+        "a.paged", "one under []", unread, "three under", "b.paged", "one under []", unread, "c.whole", "end under []"
+    ]  # fmt: skip
+
+
+def test_an_archive_of_which_too_much_is_lost_fails(hostile: Sandbox, tmp_path: Path) -> None:
+    path = archive(tmp_path, {f"{number:02}.whole": "exit" if number else "fine" for number in range(40)})
+    reading = hostile.read(Source(path, "a.zip"), Limits(), Resume(), nothing)
+    items = list(islice(reading, 42))
+    assert told(items)[:2] == ["00.whole", "fine under []"]
+    assert sum(isinstance(item, RecordFailed) for item in items) == 20
+    with pytest.raises(ParserFailed, match=r"Too many files of this archive .* the last of them 2\d\.whole"):
+        list(reading)
+
+
+def test_a_member_with_too_much_text_fails_alone(hostile: Sandbox, tmp_path: Path) -> None:
+    long = "\n".join(["a line of text"] * 20)
+    items = told(read(hostile, archive(tmp_path, {"a.whole": long, "b.whole": "short"}), document_characters=100))
+    assert items[-3].startswith("a.whole failed: This document has more than 100 characters")
+    assert items[-2:] == ["b.whole", "short under []"]
+
+
 def test_a_file_that_takes_too_long_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sandbox_process, "CHILD", "tests.ingestion.hostile_child")
     with Sandbox(SandboxLimits(page_s=30, document_s=1.0)) as sandbox, pytest.raises(ParserFailed) as caught:
@@ -125,13 +189,13 @@ def test_a_file_that_takes_too_long_fails(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_what_parsers_raise_comes_through(hostile: Sandbox, tmp_path: Path) -> None:
     process = None
-    for what, kind, message in (
-        ("broken", BrokenFile, r"Bent beyond repair. Straighten it\."),
-        ("later", TransientError, r"The disk is tired\."),
-        ("raise", ParserFailed, r"ArithmeticError: out of luck"),
+    for what, suffix, kind, message in (
+        ("broken", ".paged", BrokenFile, r"Bent beyond repair. Straighten it\."),
+        ("later", ".paged", TransientError, r"The disk is tired\."),
+        ("raise", ".whole", ParserFailed, r"ArithmeticError: out of luck"),
     ):
         with pytest.raises(kind, match=message):
-            read(hostile, script(tmp_path, "one", what))
+            read(hostile, script(tmp_path, "one", what, suffix=suffix))
         process = process or hostile._process
         assert hostile._process is process  # it has done nothing wrong
 

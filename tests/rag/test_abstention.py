@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from rag.answerers.extractive import ExtractiveAnswerer, ExtractiveSettings
-from rag.answerers.extractive_confidence import FEATURES, fitted_model
+from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSettings
+from rag.answerers.extractive.confidence import FEATURES, fitted_model
 from rag.types import AnswerKind, Finished, Hit, Question
 from tests.rag.answering import FakeFound, hit
 

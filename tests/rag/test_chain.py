@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from rag.answerers.base import Found
-from rag.answerers.extractive import ExtractiveAnswerer
+from rag.answerers.extractive.answerer import ExtractiveAnswerer
 from rag.answerers.small_talk import SmallTalk, small_talk_in
 from rag.chain import AnswerChain, ChainSettings
 from rag.errors import ModelFailed

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.answerers.extractive import ExtractiveAnswerer, ExtractiveSettings
-from rag.answerers.extractive_choice import ChoiceLimits
-from rag.answerers.extractive_layout import layout_of
+from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSettings
+from rag.answerers.extractive.choice import ChoiceLimits
+from rag.answerers.extractive.layout import layout_of
 from rag.language import word_count
 from rag.types import Answer, AnswerKind, Cited, Finished, Hit, Question, Token
 from tests.rag.answering import FakeFound, hit, page_texts

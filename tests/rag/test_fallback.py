@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rag.answerers.base import Found
 from rag.answerers.circuit import Circuit, CircuitAnswerer
-from rag.answerers.extractive import ExtractiveAnswerer
+from rag.answerers.extractive.answerer import ExtractiveAnswerer
 from rag.answerers.fallback import FallbackAnswerer
 from rag.errors import ModelBusy, ModelFailed, ModelUnreachable
 from rag.types import Answer, AnswerEvent, AnswerKind, Finished, Question, Token, Waiting
@@ -45,7 +45,7 @@ class Model:
 ERRORS: dict[str, tuple[Callable[[], ModelFailed], str | None]] = {
     "down": (lambda: ModelUnreachable("Gone."), "runtime_down"),
     "busy": (lambda: ModelBusy("Full.", retry_after_s=3), "runtime_busy"),
-    "odd": (lambda: ModelFailed("Empty.", transient=True), "runtime_down"),
+    "odd": (lambda: ModelFailed("Empty.", transient=True), "model_failed"),
     "wrong": (lambda: ModelFailed("Wrong key.", transient=False), None),
 }
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage
 
-from rag.answerers.generative_history import HANDED_OVER, HistoryLimits, first_handed_over
-from rag.answerers.generative_prompt import messages_for
+from rag.answerers.generative.history import HANDED_OVER, HistoryLimits, first_handed_over
+from rag.answerers.generative.prompt import messages_for
 from rag.types import Question, Turn
 from tests.rag.answering import hit
 

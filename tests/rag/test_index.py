@@ -49,6 +49,11 @@ def best_cosines(candidates: Candidates) -> list[float]:
     return sorted(np.maximum(candidates.windows, candidates.whole).tolist(), reverse=True)
 
 
+def cosines_by_key(candidates: Candidates) -> dict[int, float]:
+    best = np.maximum(candidates.windows, candidates.whole)
+    return dict(zip(candidates.keys.tolist(), best.tolist(), strict=True))
+
+
 texts = st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=12).map(" ".join)
 
 
@@ -126,6 +131,7 @@ def test_any_history_answers_like_a_fresh_index(history: list[tuple[str, object]
         everything = found(reader.refresh(store), question, 1000)
         reference = found(fresh.refresh(store), question, 1000)
         assert set(everything.keys[everything.words > 0]) == set(reference.keys[reference.words > 0])
+        assert cosines_by_key(everything) == pytest.approx(cosines_by_key(reference), abs=1e-5)
         report = reader.check(store)
         assert report.sound, report
         assert report.passages == len(store.passages)

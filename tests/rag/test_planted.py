@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage
 from tokenizers import AddedToken, Tokenizer, models, normalizers
 
-from rag.answerers.generative_data import as_data, without_copied_joiners
-from rag.answerers.generative_history import HistoryLimits
-from rag.answerers.generative_prompt import messages_for
+from rag.answerers.generative.data import as_data, without_copied_joiners
+from rag.answerers.generative.history import HistoryLimits
+from rag.answerers.generative.prompt import messages_for
 from rag.citations import find_quotation
 from rag.types import Hit, Question, Turn
 from tests.rag.answering import hit

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rag.prompts
-from rag.answerers.generative_text import REFUSAL
+from rag.answerers.generative.text import REFUSAL
 from rag.language import Language
 from rag.prompts import filled, prompt, prompt_version
 

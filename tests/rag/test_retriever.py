@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from langchain_tests.integration_tests import RetrieversIntegrationTests
 
 from rag.errors import UnknownFilter
 from rag.retriever import HybridRetriever, RetrievalSettings
-from rag.types import Turn
+from rag.types import Passage, Turn
 from tests.fakes.passage_store import MemoryPassageStore
 from tests.rag.corpus import EMBEDDER, add, passage
 from tests.rag.test_index import index_in
@@ -127,6 +128,23 @@ def test_a_passage_deleted_behind_the_index_is_not_returned_and_does_not_shorten
     keys = [hit.passage.key for hit in retriever.search("rinse the filter", top_k=8).hits]
     assert len(keys) == 8
     assert not set(keys) & set(range(10, 37))
+
+
+def test_a_document_replaced_behind_the_index_is_found_all_the_same(
+    tmp_path: Path, store: MemoryPassageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its old passages are found by the index and gone from storage; its new ones are in storage alone."""
+    retriever = retriever_over(tmp_path, store)
+    hydrate = store.hydrate
+
+    def replace_before(keys: Sequence[int]) -> dict[int, Passage]:
+        monkeypatch.setattr(store, "hydrate", hydrate)
+        store.remove([3])
+        add(store, passage(30, DESCALE.replace("citric acid", "vinegar"), document=3))
+        return hydrate(keys)
+
+    monkeypatch.setattr(store, "hydrate", replace_before)
+    assert "vinegar" in retriever.search("descale the pump").hits[0].passage.text
 
 
 def test_a_follow_up_is_searched_with_what_it_follows(tmp_path: Path, store: MemoryPassageStore) -> None:

@@ -11,9 +11,14 @@ import random
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
-from tests.torture.pdf_files import SENTENCE, pdf_files
+from tests.torture.mutations import mutations
+from tests.torture.office_files import office_files, samples, wrongly_named
+from tests.torture.pdf_files import SENTENCE, good, pdf_files
+from tests.torture.pdf_kinds import pdf_kinds
+from tests.torture.picture_files import picture_files
 
 _WORDS = SENTENCE.decode()
 _TYPES = (
@@ -33,9 +38,13 @@ _W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
 def files() -> Iterator[tuple[str, bytes]]:
     """(file name, content) of every file; several hundred megabytes in all are never in memory at once."""
-    for name, content in pdf_files():
+    for name, content in chain(pdf_files(), pdf_kinds()):
         yield f"{name}.pdf", content
     yield from word_files()
+    yield from office_files()
+    yield from picture_files()
+    yield from wrongly_named()
+    yield from folders()
     yield from archive_files()
     yield from markup_files()
     yield from text_files()
@@ -99,7 +108,11 @@ def word_files() -> Iterator[tuple[str, bytes]]:
 def archive_files() -> Iterator[tuple[str, bytes]]:
     zeros = bytes(300_000_000)
     bomb = archive({"zeros.txt": zeros, "word/document.xml": zeros[:1000]})
-    epub = {"mimetype": "application/epub+zip", "META-INF/container.xml": zeros, "a.xhtml": zeros}
+    epub: dict[str, str | bytes] = {
+        "mimetype": "application/epub+zip",
+        "META-INF/container.xml": zeros,
+        "a.xhtml": zeros,
+    }
     lying = bytearray(archive({"a.txt": zeros[:50_000_000]}))
     place = lying.rindex(b"PK\x01\x02") + 24
     lying[place : place + 4] = (10).to_bytes(4, "little")  # the directory says ten bytes
@@ -115,6 +128,22 @@ def archive_files() -> Iterator[tuple[str, bytes]]:
         yield f"cut.{suffix}", bomb[: len(bomb) // 2]
         yield f"not-a-zip.{suffix}", b"PK\x03\x04" + random.Random(1).randbytes(10_000)
     yield "container-bomb.epub", archive(epub)
+
+
+def folders() -> Iterator[tuple[str, bytes]]:
+    """Archives in which good documents lie beside bad ones."""
+    folder: dict[str, str | bytes] = dict(samples())
+    folder.update(each for each in markup_files() if each[0] == "nested-inline.html")
+    folder["inner.zip"] = archive({f"{'d/' * 200}{name}": content for name, content in folder.items()})
+    folder.update({"manual.pdf": good(), "cut.pdf": good()[:900]})
+    yield "folder.zip", archive(folder)
+    yield "pictures-of-zeros.zip", archive({f"{number}.png": bytes(50_000_000) for number in range(10)})
+    yield (
+        "names.zip",
+        archive(dict.fromkeys(("con.txt", " .txt", "a" * 900 + ".txt", "\u202e.txt", "a//b.txt"), _WORDS)),
+    )
+    yield "same-name-twice.zip", b"".join((archive({"a.txt": "one"}), archive({"a.txt": _WORDS})))
+    yield "after-a-program.zip", b"MZ\x90\x00" + bytes(5_000) + archive({"a.txt": _WORDS})
 
 
 def markup_files() -> Iterator[tuple[str, bytes]]:
@@ -186,6 +215,11 @@ def text_files() -> Iterator[tuple[str, bytes]]:
         "utf-8-cut": "水".encode()[:2],
         "utf-8-overlong": b"\xc0\xaf" * 1_000 + line[:1_000],
         "utf-8-surrogates": b"\xed\xa0\x80" * 1_000 + line[:1_000],
+        "utf-16-mark": (_WORDS * 100).encode("utf-16"),
+        "gbk": ("打开阀门，等待十秒以后再关闭。\n" * 100).encode("gbk"),
+        "big5": ("打開閥門，等待十秒以後再關閉。\n" * 100).encode("big5"),
+        "shift-jis": ("バルブを開き、十秒待ってから閉じます。\n" * 100).encode("shift-jis"),
+        "line-of-10-million": b"a b " * 2_500_000,
         "latin-1": "Öffnen Sie das Gerät für die Übergänge.".encode("latin-1") * 100,
         "controls": bytes(range(1, 32)) * 100 + line[:100_000],
         "bidi": ("\u202e\u2066" + _WORDS + "\u202c\u2069\ufeff\u200b").encode() * 2_000,
@@ -231,7 +265,7 @@ def record_files() -> Iterator[tuple[str, bytes]]:
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files():
+    for name, content in chain(files(), mutations(200)):
         (folder / name).write_bytes(content)
 
 

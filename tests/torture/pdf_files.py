@@ -18,11 +18,14 @@ class Pdf:
     """Objects by number; 1 is the catalog, 2 the page tree, 3 the font. `render` writes the file."""
 
     objects: dict[int, bytes] = field(default_factory=dict)
+    last: int = 3
 
     def add(self, content: bytes) -> int:
-        number = max(self.objects, default=3) + 1
-        self.objects[number] = content
-        return number
+        self.last += 1
+        while self.last in self.objects:
+            self.last += 1
+        self.objects[self.last] = content
+        return self.last
 
     def stream(self, content: bytes, entries: bytes = b"", *, length: int | None = None) -> int:
         return self.add(stream(content, entries, length))

@@ -1,0 +1,216 @@
+"""The life of a generation: what it still lacks, and the switch. Steps within a transaction, under the base's lock.
+
+    building ──has every document──> ready ──switch──> active ──switch──> retired ──switch──> active ...
+      ^    └──some cannot be read──> failed
+      └── a document changed (ready, failed), or it is wanted back (retired)        any but active ──> dropping
+
+Owns which documents a generation has to read and the jobs for that, and that a generation answers only when it has
+every document that answers, in the same version. A document that is replaced or deleted leaves all generations in the
+same transaction (`app.sink`), so that what a generation lacks can always be told from the rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from app import files
+from app.errors import NotFound
+from app.jobs import LIVE, JobStatus
+from app.models import Document, Generation, GenerationDocument, Job, KnowledgeBase, now
+from app.passages import raise_change
+
+_HOLD_SEVERAL = (".jsonl", ".zip")
+_NO_FILE = "Its uploaded file is not kept here, so that it cannot be read again: upload it once more."
+_NOT_FOUND = "It was not found in its file again: upload the file once more."
+
+
+class GenerationStatus(StrEnum):
+    BUILDING = "building"
+    READY = "ready"
+    ACTIVE = "active"
+    RETIRED = "retired"
+    FAILED = "failed"
+    DROPPING = "dropping"
+
+
+FOLLOWED = (GenerationStatus.BUILDING, GenerationStatus.READY, GenerationStatus.FAILED)
+"""Documents that change are read again for generations in these states; a retired one rests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A document that answers, and that a generation does not have in its present version."""
+
+    key: int
+    version: int
+    external_id: str
+    file_path: str
+    window_count: int
+    updated_at: datetime
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """File and external id of the job that reads it; of a file with many documents its name."""
+        file = PurePosixPath(self.file_path)
+        return self.file_path, file.name if file.suffix.lower() in _HOLD_SEVERAL else self.external_id
+
+
+def locked(session: Session, generation_id: str, knowledge_base_id: str) -> tuple[KnowledgeBase, Generation]:
+    """Both rows as they are now, and nobody else changes them before the transaction ends. Raises `NotFound`."""
+    files.lock_knowledge_base(session, knowledge_base_id)
+    row = session.get(Generation, generation_id, populate_existing=True)
+    if row is None:
+        raise NotFound("The generation has been deleted.", {"generation": generation_id})
+    return session.get_one(KnowledgeBase, knowledge_base_id, populate_existing=True), row
+
+
+def missing(session: Session, generation: Generation) -> list[Missing]:
+    """What it still has to read; what it failed to read is not among them."""
+    columns = (Document.key, Document.version, Document.external_id, Document.file_path)
+    query = _without_row(generation, *columns, Document.window_count, Document.updated_at)
+    return [Missing(*row) for row in session.execute(query.order_by(Document.key))]
+
+
+def lacks_any(session: Session, generation: Generation) -> bool:
+    return session.scalar(_without_row(generation, Document.key).limit(1)) is not None
+
+
+def failure_count(session: Session, generation: Generation) -> int:
+    """How many documents it could not read."""
+    return session.scalar(select(func.count()).where(*_failed(generation))) or 0
+
+
+def enqueue_missing(session: Session, generation: Generation) -> list[str]:
+    """A job for every source that has to be read; a source that could not be read fails its documents.
+
+    Returns the paths of files that jobs no longer name.
+    """
+    lacking: dict[tuple[str, str], list[Missing]] = {}
+    for document in missing(session, generation):
+        lacking.setdefault(document.source, []).append(document)
+    of_generation = session.scalars(select(Job).where(Job.generation_id == generation.id)).all()
+    known = {(job.source_path, job.external_id): job for job in of_generation}
+    over = [job for source, job in known.items() if source not in lacking and job.status != JobStatus.RUNNING]
+    lost: list[tuple[Missing, str]] = []
+    for source, documents in lacking.items():
+        job = known.get(source)
+        if job is not None and job.status in LIVE:
+            continue
+        lost_here = _lost(source, job, documents)
+        lost += lost_here
+        over += [job] if job is not None else []
+        if len(lost_here) < len(documents):
+            session.add(_job(generation, *source))
+    for job in over:
+        session.delete(job)
+    session.flush()
+    _note_failures(session, generation, lost)
+    return [job.source_path for job in over]
+
+
+def switch(session: Session, knowledge_base: KnowledgeBase, generation: Generation) -> list[str]:
+    """From the next moment `generation` answers. The caller has seen to it that it lacks nothing.
+
+    Returns the paths of files that jobs no longer name.
+    """
+    before = session.get_one(Generation, knowledge_base.generation_id)
+    raise_change(session, knowledge_base.id)  # answers that are kept were made by the other
+    moment = now()
+    _set(session, before, status=GenerationStatus.RETIRED, switched_at=moment, switch_when_ready=False)
+    _set(session, generation, status=GenerationStatus.ACTIVE, switched_at=moment, switch_when_ready=False, message="")
+    of_base = KnowledgeBase.id == knowledge_base.id
+    session.execute(update(KnowledgeBase).where(of_base).values(generation_id=generation.id))
+    same = (GenerationDocument.generation_id == generation.id, Document.key == GenerationDocument.document_key)
+    counts = {
+        name: getattr(GenerationDocument, name) for name in ("warnings", "page_count", "passage_count", "window_count")
+    }
+    unchanged = {"updated_at": Document.updated_at}
+    session.execute(update(Document).where(*same).values(counts | unchanged))
+    is_ready = Document.status.in_(("ready", "ready_with_warnings"))
+    session.execute(update(Document).where(*same, is_ready).values({"status": GenerationDocument.status} | unchanged))
+    jobs = delete(Job).where(Job.generation_id == generation.id).returning(Job.source_path)
+    return list(session.scalars(jobs))
+
+
+def set_building(session: Session, generation: Generation) -> None:
+    """It lacks something (again)."""
+    _set(session, generation, status=GenerationStatus.BUILDING, building_since=now(), ready_at=None, message="")
+
+
+def set_ready(session: Session, generation: Generation) -> None:
+    """It has everything, and its index is written."""
+    _set(session, generation, status=GenerationStatus.READY, ready_at=now(), message="")
+
+
+def set_failed(session: Session, generation: Generation, message: str) -> None:
+    """It has everything but what could not be read."""
+    _set(session, generation, status=GenerationStatus.FAILED, ready_at=None, message=message)
+
+
+def forget_failures(session: Session, generation: Generation) -> None:
+    """What could not be read is to be read again."""
+    session.execute(delete(GenerationDocument).where(*_failed(generation)))
+
+
+def _set(session: Session, generation: Generation, **values: object) -> None:
+    session.execute(update(Generation).where(Generation.id == generation.id).values(values))
+    session.refresh(generation)
+
+
+def _without_row(generation: Generation, *columns: Any) -> Select[Any]:
+    has = and_(
+        GenerationDocument.document_key == Document.key,
+        GenerationDocument.generation_id == generation.id,
+        GenerationDocument.version == Document.version,
+    )
+    return (
+        select(*columns)
+        .outerjoin(GenerationDocument, has)
+        .where(
+            Document.knowledge_base_id == generation.knowledge_base_id,
+            Document.version > 0,
+            GenerationDocument.document_key.is_(None),
+        )
+    )
+
+
+def _failed(generation: Generation) -> tuple[ColumnElement[bool], ...]:
+    return GenerationDocument.generation_id == generation.id, GenerationDocument.status == "failed"
+
+
+def _lost(source: tuple[str, str], job: Job | None, documents: Sequence[Missing]) -> list[tuple[Missing, str]]:
+    """Those of a source's documents that another job would not find either, each with the reason."""
+    if not source[0]:
+        return [(document, _NO_FILE) for document in documents]
+    if job is None:
+        return []
+    if job.status == JobStatus.DONE:  # what was stored since it began is still to be read
+        began = job.started_at or job.created_at
+        return [(document, _NOT_FOUND) for document in documents if document.updated_at < began]
+    return [(document, job.message) for document in documents]
+
+
+def _note_failures(session: Session, generation: Generation, lost: Sequence[tuple[Missing, str]]) -> None:
+    of_generation = {"generation_id": generation.id, "status": "failed"}
+    rows = [
+        {**of_generation, "document_key": document.key, "version": document.version, "message": reason}
+        for document, reason in lost
+    ]
+    if rows:
+        session.execute(insert(GenerationDocument), rows)
+
+
+def _job(generation: Generation, source_path: str, external_id: str) -> Job:
+    return Job(
+        knowledge_base_id=generation.knowledge_base_id,
+        generation_id=generation.id,
+        source_name=PurePosixPath(source_path).name,
+        source_path=source_path,
+        external_id=external_id,
+    )

@@ -1,0 +1,1 @@
+"""The client of chat models: every server that speaks the OpenAI chat protocol."""

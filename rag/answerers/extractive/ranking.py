@@ -1,0 +1,146 @@
+"""How well each unit of the best passages answers the question.
+
+Owns the features of a unit and their weights, fitted by `benchmarks/fit_abstention.py` on public question sets.
+Embeds nothing: the window scores were computed by the search, from vectors made at ingestion.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.answerers.extractive.layout import Layout, layout_of
+from rag.answerers.extractive.terms import (
+    asks_for_name,
+    asks_for_number,
+    content_terms,
+    has_number,
+    names_in,
+    question_terms,
+)
+from rag.answerers.extractive.units import UnitKind
+from rag.language import word_count
+from rag.types import Hit
+
+FEATURES = (
+    "window",  # cosine of the unit's best window, less that of the best window of all
+    "coverage",  # share of the question's terms in the unit, by inverse frequency in the hits
+    "rare_coverage",  # the same, terms that many units of the passage have counting less
+    "coverage_before",  # of the unit before: an answer often follows what it is about
+    "coverage_after",
+    "passage_behind",  # 1 for the second passage
+    "score_behind",  # how much lower its passage was ranked
+    "number",  # the question asks for a number and the unit has one
+    "names",  # the question asks for a name and the unit has some
+    "length",
+)
+WEIGHTS = np.array([40.0, 1.1, 5.1, 0.8, 0.3, -0.4, 1.0, 1.9, 0.7, 0.1])
+_PENALTIES = {UnitKind.LABEL: -2.0, UnitKind.HEADING: -1e9, UnitKind.CRUMB: -1e9}
+_NO_WINDOW_BEHIND = -0.1
+_CODE_WEIGHT = 1.5
+"""A model's number or an error code says more than a word; its parts do not count besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHit:
+    """A hit with its layout, the terms of each unit, and those of its title and headings (`front`)."""
+
+    hit: Hit
+    layout: Layout
+    terms: tuple[frozenset[str], ...]
+    front: frozenset[str]
+
+    @property
+    def all_terms(self) -> frozenset[str]:
+        return self.front.union(*self.terms)
+
+    def text(self, unit: int) -> str:
+        place = self.layout.units[unit]
+        return self.hit.passage.text[place.start : place.end]
+
+
+@dataclass(frozen=True, slots=True)
+class RankedUnit:
+    """A unit and its score; differences of scores are log-odds. `probability` is its share among all ranked."""
+
+    hit: int
+    unit: int
+    score: float
+    probability: float
+
+
+def read_hit(hit: Hit) -> ReadHit:
+    passage = hit.passage
+    layout = layout_of(passage.text, passage.heading_path)
+    terms = tuple(frozenset(content_terms(passage.text[unit.start : unit.end])) for unit in layout.units)
+    front = frozenset(content_terms(" ".join((passage.title, *passage.heading_path))))
+    return ReadHit(hit, layout, terms, front)
+
+
+def inverse_frequencies(question: str, hits: Sequence[frozenset[str]]) -> dict[str, float]:
+    """Each term of the question with its inverse frequency among the hits, given by their terms."""
+    terms = question_terms(question)
+    counts = Counter(term for hit in hits for term in hit.intersection(terms))
+    whole = [term for term in terms if not term.isalpha() and counts[term]]
+    parts = {part for code in whole for part in content_terms(code) if part != code}
+    weights = {term: _CODE_WEIGHT if term in whole else 1.0 for term in terms if term not in parts}
+    # A word of the question that no hit has may be another word for one that they have: it must not outweigh the rest.
+    return {term: weight * math.log(1 + (len(hits) + 0.5) / (counts[term] + 1.5)) for term, weight in weights.items()}
+
+
+def rank_units(question: str, hits: Sequence[ReadHit], frequencies: dict[str, float]) -> list[RankedUnit]:
+    """All units of `hits`, best first."""
+    features = [unit_features(question, hits, index, frequencies) for index in range(len(hits))]
+    places = [(index, unit) for index, hit in enumerate(hits) for unit in range(len(hit.layout.units))]
+    if not places:
+        return []
+    kinds = [hits[index].layout.units[unit].kind for index, unit in places]
+    penalties = [_PENALTIES.get(kind, 0.0) for kind in kinds]
+    scores = np.concatenate(features) @ WEIGHTS + np.array(penalties)
+    shares = np.exp(scores - scores.max())
+    shares /= shares.sum()
+    ranked = [
+        RankedUnit(index, unit, float(score), float(share))
+        for (index, unit), score, share in zip(places, scores, shares, strict=True)
+    ]
+    return sorted(ranked, key=lambda unit: -unit.score)
+
+
+def unit_features(
+    question: str, hits: Sequence[ReadHit], index: int, frequencies: dict[str, float]
+) -> NDArray[np.float64]:
+    """The features of the units of `hits[index]`, shape [units, len(FEATURES)]."""
+    read = hits[index]
+    units = read.layout.units
+    found = {term for hit in hits for terms in hit.terms for term in terms if term in frequencies}
+    total = sum(frequencies[term] for term in found) or 1.0
+    shared = Counter(term for terms in read.terms for term in terms if term in found)
+    coverage = [sum(frequencies[term] for term in terms & found) / total for terms in read.terms]
+    rare = [sum(frequencies[term] / shared[term] for term in terms & found) / total for terms in read.terms]
+    best = max((max(hit.hit.window_scores, default=0.0) for hit in hits), default=0.0)
+    wants_number, wants_name = asks_for_number(question), asks_for_name(question)
+    rows = np.zeros((len(units), len(FEATURES)))
+    for number, unit in enumerate(units):
+        text = read.text(number)
+        rows[number] = (
+            _window_score(read.hit, unit.start, unit.end, best + _NO_WINDOW_BEHIND) - best,
+            coverage[number],
+            rare[number],
+            coverage[number - 1] if number else 0.0,
+            coverage[number + 1] if number + 1 < len(units) else 0.0,
+            float(index > 0),
+            read.hit.score - hits[0].hit.score,
+            float(wants_number and has_number(text)),
+            min(names_in(text), 3) / 3 if wants_name else 0.0,
+            min(word_count(text), 60) / 30,
+        )
+    return rows
+
+
+def _window_score(hit: Hit, start: int, end: int, default: float) -> float:
+    """The best cosine among the windows that the range touches."""
+    windows = zip(hit.passage.windows, hit.window_scores, strict=False)
+    return max((score for (first, last), score in windows if first < end and last > start), default=default)

@@ -1,0 +1,1 @@
+"""The answerer that has a chat model write, and checks what it wrote against the passages."""
