@@ -6,6 +6,8 @@ Public ids are UUIDv7 strings; `key` columns are the integers by which indexes k
 A knowledge base's `change` is its change number: raised under the row's lock in the transaction that changes
 its passages, it orders `Passage.added_change` and `Removal.change`. Each generation notes the last one that concerns
 it, so that what happens to one does not disturb the readers of another.
+
+One file, though a long one: the tables refer to each other, and whoever writes a migration wants them all before him.
 """
 
 from datetime import UTC, datetime

@@ -80,7 +80,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "chinese": ("Chinese", "中文"),
     "documents": ("Documents", "文档"),
     "upload": ("Upload", "上传"),
-    "upload_label": ("PDF, DOCX, HTML, Markdown, text or JSONL", "PDF、DOCX、HTML、Markdown、文本或 JSONL"),
+    "upload_label": (
+        "PDF, Word, PowerPoint, Excel, EPUB, HTML, pictures, Markdown, text, CSV, JSONL or ZIP",
+        "PDF、Word、PowerPoint、Excel、EPUB、HTML、图片、Markdown、文本、CSV、JSONL 或 ZIP",
+    ),
     "drop": ("Drop manuals here", "将手册拖放到此处"),
     "browse": ("Browse files", "选择文件"),
     "refused": ("Some files were not accepted:", "以下文件未被接受："),
