@@ -212,8 +212,9 @@ class Run:
             self.reference.saw_some(hit["text"] for hit in self._hits(mark, 5))
         chance = random.Random(number)
         for document in chance.sample(sorted(present), min(_ASKED_AT_REST, len(present))):
-            message = self._ask(f"operation {number}", self._question(document))
-            if min(present[document]) not in message["text"]:
+            mark = min(present[document])
+            message = self._ask(f"operation {number}", question(self._seed, mark))
+            if mark not in message["text"]:
                 raise Untrue(f"{document} does not answer: {message}")
         for document in sorted(self._asked_of):
             self._ask_again(number, document)
