@@ -3,7 +3,6 @@
 Owns arguments and printing, and the wait. What is done is in `app.generations`, by the worker's code.
 """
 
-import threading
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -150,33 +149,17 @@ def _end(services: "Services", name: str, generation: str, wait: bool, as_json: 
 def _work_until_done(services: "Services", name: str, generation: str) -> None:
     """Works in a thread of this process beside whatever worker is running, until nothing is left to be done."""
     from app.cli_verbs import SCOPE
+    from app.cli_working import working_here
     from app.generations import get_generation
-    from app.worker import run_until_idle
 
-    stopping = threading.Event()
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            run_until_idle(services, stopping)
-        except BaseException as error:  # noqa: BLE001  raised again below, in the thread that was asked
-            failure.append(error)
-
-    worker = threading.Thread(target=work, name="worker")
-    worker.start()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    try:
-        with Progress(*columns, TimeRemainingColumn(), console=messages, transient=True) as bar:
-            task = bar.add_task(f"Reading {name} again", total=None)
-            while worker.is_alive():
-                made = get_generation(services, SCOPE, name, generation)
-                if made.status in ("active", "failed") or (made.status == "ready" and not made.switch_when_ready):
-                    break
-                if made.progress is not None:
-                    bar.update(task, completed=made.progress.done, total=made.progress.total or None)
-                time.sleep(0.2)
-    finally:
-        stopping.set()
-        worker.join()
-    if failure:
-        raise failure[0]
+    bar = Progress(*columns, TimeRemainingColumn(), console=messages, transient=True)
+    with working_here(services) as worker, bar:
+        task = bar.add_task(f"Reading {name} again", total=None)
+        while worker.is_alive():
+            made = get_generation(services, SCOPE, name, generation)
+            if made.status in ("active", "failed") or (made.status == "ready" and not made.switch_when_ready):
+                break
+            if made.progress is not None:
+                bar.update(task, completed=made.progress.done, total=made.progress.total or None)
+            time.sleep(0.2)

@@ -20,6 +20,7 @@ from sqlalchemy import select
 
 from app.bootstrap import Services
 from app.cli_verbs import SCOPE, services_for
+from app.cli_working import working_here
 from app.db import in_parts
 from app.documents import RejectedFile, accept
 from app.errors import BadRequest, NotFound, TooLargeRequest, UnsupportedUpload
@@ -29,7 +30,6 @@ from app.models import Document, Job, new_id
 from app.settings import Settings
 from app.shapes import DocumentShape, ErrorBody
 from app.uploads import ReceivedFile, Upload, checked_name
-from app.worker import run_until_idle
 from ingestion.detect import SUPPORTED_SUFFIXES
 
 _FILES_AT_ONCE = 200
@@ -166,25 +166,8 @@ def _copy(path: Path, name: str, folder: Path, limit: int) -> ReceivedFile:
 
 def work_until_done(services: Services, jobs: set[str], console: Console) -> None:
     """Works in a thread of this process, and shows how far the jobs are, whoever works on them."""
-    stopping = threading.Event()
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            run_until_idle(services, stopping)
-        except BaseException as error:  # noqa: BLE001  raised again below, in the thread that was asked
-            failure.append(error)
-
-    worker = threading.Thread(target=work, name="worker")
-    worker.start()
-    try:
-        with _bar(console) as bar:
-            _show_until_ended(services, jobs, worker, bar)
-    finally:
-        stopping.set()
-        worker.join()
-    if failure:
-        raise failure[0]
+    with working_here(services) as worker, _bar(console) as bar:
+        _show_until_ended(services, jobs, worker, bar)
 
 
 def _show_until_ended(services: Services, jobs: set[str], worker: threading.Thread, bar: Progress) -> None:
