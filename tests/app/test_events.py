@@ -44,6 +44,7 @@ def test_post_streams_its_own_answer_in_the_documented_order(tmp_path: Path) -> 
                 "score": 1.5,
                 "signals": {"dense": 0.9, "lexical": 7.0},
                 "also_at": [],
+                "excluded": None,
             }
         ]
         assert token == {"message_id": message["id"], "text": "Hold the button "}

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import update
 
 from app.main import create_app
-from app.models import Job, KnowledgeBase
+from app.models import Generation, Job
 from model_runtime.errors import EmbedderError
 from tests.app.live_app import Script, ScriptedServices, new_conversation, wait_until
 from tests.conftest import settings_in
@@ -61,7 +61,7 @@ def test_a_knowledge_base_of_another_embedder_is_a_warning(tmp_path: Path) -> No
     with TestClient(create_app(services), base_url="http://localhost") as client:
         new_conversation(client, "old")
     with services.database.write() as session:
-        session.execute(update(KnowledgeBase).values(embedder="another"))
+        session.execute(update(Generation).values(embedder="another"))
     with TestClient(create_app(services), base_url="http://localhost") as client:
         wait_until(lambda: client.get("/ready").status_code == 200)
         assert "another" in client.get("/ready").json()["warnings"]["old"]

@@ -40,7 +40,7 @@ def test_upload_ask_and_open_the_cited_page(desk: Desk, page: Page, manuals: dic
     desk.picture("knowledge-base-reading")
     desk.wait_until_read("orvello-lt300-en.pdf")
     expect(desk.document("Operating manual")).to_contain_text(re.compile(r"2\d pages"))
-    expect(page.get_by_text(re.compile(r"1 document · \d+ passages"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^1 document · \d+ passages"))).to_be_visible()
     desk.picture("knowledge-base-ready")
 
     desk.click_page("Document Q&A")
@@ -142,7 +142,7 @@ def test_deleted_documents_no_longer_answer(desk: Desk, page: Page, tmp_path: Pa
     expect(page.locator(".ad-score").first).to_contain_text("score")
     desk.picture("knowledge-base-search")
     page.get_by_role("tab", name="Documents").click()
-    desk.document("Kettle K-7").get_by_role("button").click()
+    desk.document("Kettle K-7").get_by_role("button", name="delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("No documents yet")).to_be_visible()
     desk.click_page("Customer service")

@@ -30,6 +30,9 @@ LONG = SHORT + " I have a kettle, a cup, a table and a chair." * 80
 
 STOP_AFTER_S = AnswersSettings().stop_after_reader_left_s
 
+ATTEMPTS = 6
+"""The model ends an answer when it likes: about one in five before anything could be done to it."""
+
 pytestmark = pytest.mark.runtime
 
 
@@ -117,18 +120,22 @@ def test_it_answers(opened: Desk) -> None:
 
 @pytest.mark.parametrize(("question", "seen"), [(SHORT, "token"), (LONG, "retrieval")], ids=["writing", "prefill"])
 def test_a_reader_who_leaves_has_the_request_aborted(runtime: Runtime, opened: Desk, question: str, seen: str) -> None:
-    finished = runtime.finished
-    conversation = opened.conversation()
-    body = {"text": question}
-    with opened.client.stream("POST", f"{conversation}/messages", json=body, headers=SSE, timeout=300) as response:
-        events = read_events(response)  # held, for with it the connection goes
-        next(name for name, _, _ in events if name == seen)
-        wait_until(lambda: runtime.busy >= 1)  # so that there is something to abort
-    left = time.monotonic()
-    wait_until(lambda: _answer_in(opened, conversation)["status"] != "answering")
+    for attempt in range(ATTEMPTS):
+        finished = runtime.finished
+        conversation = opened.conversation()
+        body = {"text": f"Case {attempt}. {question}"}
+        with opened.client.stream("POST", f"{conversation}/messages", json=body, headers=SSE, timeout=300) as response:
+            events = read_events(response)  # held, for with it the connection goes
+            next(name for name, _, _ in events if name == seen)
+            # So that there is something to abort.
+            wait_until(lambda: runtime.busy >= 1 or runtime.finished > finished)  # noqa: B023  called at once
+        left = time.monotonic()
+        wait_until(lambda: _answer_in(opened, conversation)["status"] != "answering")  # noqa: B023  likewise
+        wait_until(lambda: runtime.busy == 0, 60)
+        took = time.monotonic() - left
+        if _answer_in(opened, conversation)["status"] != "answered":
+            break
     assert _answer_in(opened, conversation)["status"] == "stopped", _answer_in(opened, conversation)
-    wait_until(lambda: runtime.busy == 0, 60)
-    took = time.monotonic() - left
     assert runtime.finished == finished, "it must not have run to its end"
     sys.stdout.write(f"vLLM was free {took:.1f} s after the reader had left; the goal on a quiet machine is 3 s.\n")
     assert took < 10
@@ -137,20 +144,25 @@ def test_a_reader_who_leaves_has_the_request_aborted(runtime: Runtime, opened: D
 @pytest.mark.parametrize("victim", ["VLLM::Worker", "server"])
 def test_killed_in_mid_answer(runtime: Runtime, opened: Desk, victim: str) -> None:
     before = runtime.command("status")
-    conversation = opened.conversation()
     told: list[tuple[str, Any]] = []
     is_killed = False
-    body = {"text": SHORT}
-    with opened.client.stream("POST", f"{conversation}/messages", json=body, headers=SSE, timeout=300) as response:
-        for name, _, data in read_events(response):
-            if name == "token" and not is_killed:
-                os.kill(_victim(before["processes"], victim), signal.SIGKILL)
-                is_killed = True
-            told.append((name, data))
+    for attempt in range(ATTEMPTS):
+        if is_killed:
+            break
+        told.clear()
+        conversation = opened.conversation()
+        asked = f"Case {attempt}. {SHORT}"
+        body = {"text": asked}
+        with opened.client.stream("POST", f"{conversation}/messages", json=body, headers=SSE, timeout=300) as response:
+            for name, _, data in read_events(response):
+                if name == "token" and not is_killed and runtime.busy >= 1:
+                    os.kill(_victim(before["processes"], victim), signal.SIGKILL)
+                    is_killed = True
+                told.append((name, data))
     assert [name for name, _ in told][-2:] == ["error", "done"]
     assert told[-2][1]["error"]["code"] == "runtime_down"
     question, answer = opened.client.get(conversation).json()["messages"]
-    assert (question["text"], answer["status"]) == (SHORT, "failed")
+    assert (question["text"], answer["status"]) == (asked, "failed")
 
     wait_until(lambda: runtime.command("status", check=False)["state"] == "ready", 180)
     assert runtime.command("status")["restarts"] == before["restarts"] + 1
