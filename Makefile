@@ -32,8 +32,8 @@ help: ## List the verbs
 run: $(VENV)/.installed $(if $(MODEL),$(RUNTIME)/.installed) ## Install and start everything, with a sample; MODEL=smollm2-moe answers with it
 	@$(BIN)/answerdesk run --sample $(if $(MODEL),--model "$(MODEL)")
 
-test: $(VENV)/.installed-test $(RUNTIME)/.installed system-packages ## Run the test suite, with real parts
-	@$(BIN)/python -m pytest -m "not torture"
+test: $(VENV)/.installed-test $(RUNTIME)/.installed system-packages ## Run the test suite, with real parts and one crash plan
+	@CRASH_SEED=$${CRASH_SEED:-7} $(BIN)/python -m pytest -m "not torture"
 
 torture: $(VENV)/.installed-test ## Read a folder of broken and hostile files (several minutes)
 	@$(BIN)/python -m pytest -m torture tests/torture
