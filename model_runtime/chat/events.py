@@ -18,6 +18,9 @@ LONGEST_EVENT = 2**20
 UNSAID = 500
 """The status of an error that came under status 200 and does not say what it is: the server's own failure."""
 
+GIVEN_UP = ("abort", "error")
+"""Reasons for an answer's end with which it is not whole (vLLM's; OpenAI has none such). The stream ends in order."""
+
 _REQUESTS_FAULT = ("invalid_request_error", "BadRequestError")
 _CONTEXT_WORDS = ("context length", "context_length", "maximum context", "max_model_len", "too long")
 

@@ -32,7 +32,7 @@ from model_runtime.chat.errors import (
     ChatUnreadable,
     TimeoutStage,
 )
-from model_runtime.chat.events import UNSAID, Delta, EventReader, delta_of, refusal
+from model_runtime.chat.events import GIVEN_UP, UNSAID, Delta, EventReader, delta_of, refusal
 
 # 500 is what vLLM says while its engine dies; asked again, a second replica or a restarted server may answer.
 _RETRIED_STATUS = frozenset((429, 500, 502, 503, 504))
@@ -210,7 +210,7 @@ async def _read(response: httpx.Response, watch: _Watch, put: Callable[[Delta], 
     content = response.aiter_raw() if "content-encoding" not in response.headers else response.aiter_bytes()
     async for piece in content:
         for event in events.feed(piece):
-            delta = delta_of(event.data)
+            delta = _of_an_answer(delta_of(event.data))
             if delta.is_token:
                 watch.token()
             put(delta)
@@ -218,11 +218,18 @@ async def _read(response: httpx.Response, watch: _Watch, put: Callable[[Delta], 
                 return await _let_end(content)
             is_finished = is_finished or delta.finish_reason is not None
     for event in events.finish():
-        delta = delta_of(event.data)
+        delta = _of_an_answer(delta_of(event.data))
         is_finished = is_finished or delta.is_end or delta.finish_reason is not None
         put(delta)
     if not is_finished:
         raise ChatBroken("the stream ended in the middle of an answer")
+
+
+def _of_an_answer(delta: Delta) -> Delta:
+    """The delta, unless the server says with it that it gives the answer up: as vLLM does while its engine dies."""
+    if delta.finish_reason in GIVEN_UP:
+        raise ChatBroken(f"the server gave the answer up ({delta.finish_reason})")
+    return delta
 
 
 async def _let_end(content: Any) -> None:

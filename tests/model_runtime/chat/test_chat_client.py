@@ -187,6 +187,7 @@ def test_an_address_that_never_connects_is_tried_again() -> None:
     + [
         Reply(status=500, body=ENGINE_DEAD),
         Reply(raw=[DIES, DONE]),
+        Reply(raw=[event("", "abort"), DONE]),
         Reply(reset=True),
         Reply(["x"], broken_after=0),
         Reply(raw=[b'data: {"error": {"message": "no", "code": 503}}\n\n']),
@@ -206,6 +207,8 @@ def test_what_failed_before_the_first_token_is_asked_again(first: Reply) -> None
         (Reply(["Let ", "it "], broken_after=1), ChatBroken),
         (Reply(raw=[event("Let "), b'data: {"error": {"message": "died", "code": 503}}\n\n']), ChatRefused),
         (Reply(raw=[event("Let "), DIES, DONE]), ChatRefused),
+        (Reply(raw=[event("Let "), event("it", "abort"), DONE]), ChatBroken),
+        (Reply(raw=[event("Let "), event("", "error"), DONE]), ChatBroken),
         (Reply(raw=[event("Let ")]), ChatBroken),
         (Reply(raw=[event("Let "), b'data: {"choices": [{"delta": {"content": "it']), ChatBroken),
         (Reply(raw=[event("Let "), b"data: <html>\n\n"]), ChatUnreadable),

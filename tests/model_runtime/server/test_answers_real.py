@@ -30,15 +30,18 @@ LONG = SHORT + " I have a kettle, a cup, a table and a chair." * 80
 
 STOP_AFTER_S = AnswersSettings().stop_after_reader_left_s
 
-ATTEMPTS = 6
-"""The model ends an answer when it likes: about one in five before anything could be done to it."""
+NEVER_WRITTEN = "<gh_stars>"
+"""A token of SmolLM2's that no prose has. With it as the end of an answer, no answer ends by itself."""
+
+READY_S = 300
+"""For a server to be up again: half a minute where nothing else runs."""
 
 pytestmark = pytest.mark.runtime
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """smollm2-moe behind vLLM on two ranks, started and stopped by the command line."""
+    """smollm2-moe behind vLLM on two ranks, started and stopped by the command line; its answers never end."""
 
     environment: Mapping[str, str]
     address: str
@@ -52,7 +55,7 @@ class Runtime:
             text=True,
             check=False,
         )
-        assert not check or ended.returncode == 0, ended.stderr
+        assert not check or ended.returncode == 0, ended.stdout + ended.stderr
         found: dict[str, Any] = json.loads(ended.stdout)
         return found
 
@@ -90,7 +93,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
         "ANSWERDESK_RUNTIME__MAX_BATCHED_TOKENS": "256",
     }
     made = Runtime(environment, f"http://127.0.0.1:{port}")
-    made.command("build", "smollm2-moe")
+    _make_endless(Path(made.command("build", "smollm2-moe")["folder"]))
     started = made.command("start", "--model", "smollm2-moe")
     try:
         yield made
@@ -120,54 +123,54 @@ def test_it_answers(opened: Desk) -> None:
 
 @pytest.mark.parametrize(("question", "seen"), [(SHORT, "token"), (LONG, "retrieval")], ids=["writing", "prefill"])
 def test_a_reader_who_leaves_has_the_request_aborted(runtime: Runtime, opened: Desk, question: str, seen: str) -> None:
-    for attempt in range(ATTEMPTS):
-        finished = runtime.finished
-        conversation = opened.conversation()
-        body = {"text": f"Case {attempt}. {question}"}
-        with opened.client.stream("POST", f"{conversation}/messages", json=body, headers=SSE, timeout=300) as response:
-            events = read_events(response)  # held, for with it the connection goes
-            next(name for name, _, _ in events if name == seen)
-            # So that there is something to abort.
-            wait_until(lambda: runtime.busy >= 1 or runtime.finished > finished)  # noqa: B023  called at once
-        left = time.monotonic()
-        wait_until(lambda: _answer_in(opened, conversation)["status"] != "answering")  # noqa: B023  likewise
-        wait_until(lambda: runtime.busy == 0, 60)
-        took = time.monotonic() - left
-        if _answer_in(opened, conversation)["status"] != "answered":
-            break
+    finished = runtime.finished
+    conversation = opened.conversation()
+    body = {"text": question}
+    with opened.client.stream("POST", f"{conversation}/messages", json=body, headers=SSE, timeout=300) as response:
+        events = read_events(response)  # held, for with it the connection goes
+        next(name for name, _, _ in events if name == seen)
+        wait_until(lambda: runtime.busy >= 1, 60)
+    left = time.monotonic()
+    wait_until(lambda: _answer_in(opened, conversation)["status"] != "answering", 60)
+    wait_until(lambda: runtime.busy == 0, 60)
+    took = time.monotonic() - left
     assert _answer_in(opened, conversation)["status"] == "stopped", _answer_in(opened, conversation)
     assert runtime.finished == finished, "it must not have run to its end"
     sys.stdout.write(f"vLLM was free {took:.1f} s after the reader had left; the goal on a quiet machine is 3 s.\n")
-    assert took < 10
+    assert took < 20
 
 
 @pytest.mark.parametrize("victim", ["VLLM::Worker", "server"])
 def test_killed_in_mid_answer(runtime: Runtime, opened: Desk, victim: str) -> None:
+    wait_until(lambda: runtime.command("status", check=False)["state"] == "ready", READY_S)
     before = runtime.command("status")
+    conversation = opened.conversation()
     told: list[tuple[str, Any]] = []
-    is_killed = False
-    for attempt in range(ATTEMPTS):
-        if is_killed:
-            break
-        told.clear()
-        conversation = opened.conversation()
-        asked = f"Case {attempt}. {SHORT}"
-        body = {"text": asked}
-        with opened.client.stream("POST", f"{conversation}/messages", json=body, headers=SSE, timeout=300) as response:
-            for name, _, data in read_events(response):
-                if name == "token" and not is_killed and runtime.busy >= 1:
-                    os.kill(_victim(before["processes"], victim), signal.SIGKILL)
-                    is_killed = True
-                told.append((name, data))
-    assert [name for name, _ in told][-2:] == ["error", "done"]
-    assert told[-2][1]["error"]["code"] == "runtime_down"
+    body = {"text": SHORT}
+    with opened.client.stream("POST", f"{conversation}/messages", json=body, headers=SSE, timeout=300) as response:
+        for name, _, data in read_events(response):
+            if name == "token" and "token" not in dict(told):
+                os.kill(_victim(before["processes"], victim), signal.SIGKILL)
+            told.append((name, data))
+    assert [name for name, _ in told][-2:] == ["error", "done"], told[-3:]
+    assert told[-2][1]["error"]["code"] == "runtime_down", told[-2]
     question, answer = opened.client.get(conversation).json()["messages"]
-    assert (question["text"], answer["status"]) == (asked, "failed")
+    assert (question["text"], answer["status"]) == (SHORT, "failed")
 
-    wait_until(lambda: runtime.command("status", check=False)["state"] == "ready", 180)
+    wait_until(lambda: runtime.command("status", check=False)["state"] == "ready", READY_S)
     assert runtime.command("status")["restarts"] == before["restarts"] + 1
     assert [pid for pid in before["processes"] if _is_of_vllm(pid)] == [], "nothing of the first server is left"
-    wait_until(lambda: opened.ask("brief", SHORT).status_code == 200)
+    wait_until(lambda: opened.ask("brief", SHORT).status_code == 200, 60)
+
+
+def _make_endless(model: Path) -> None:
+    tokens = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))["added_tokens"]
+    number = next(token["id"] for token in tokens if token["content"] == NEVER_WRITTEN)
+    ends = {"tokenizer_config.json": NEVER_WRITTEN, "config.json": number, "generation_config.json": number}
+    for name, end in ends.items():
+        said = json.loads((model / name).read_text(encoding="utf-8"))
+        said["eos_token" if end == NEVER_WRITTEN else "eos_token_id"] = end
+        (model / name).write_text(json.dumps(said), encoding="utf-8")
 
 
 def _answer_in(opened: Desk, conversation: str) -> dict[str, Any]:
