@@ -17,6 +17,7 @@ from langchain_core.language_models import BaseChatModel
 from app.admission import Admission, Admitted, NoPlace
 from app.answer_cache import AnswerCache, RememberingChain, fingerprint
 from app.caches import LeastRecentlyUsed, RememberingEmbedder
+from app.contents import SqlContents
 from app.db import Database
 from app.embedders import Embedders, Load
 from app.errors import BadImage, Conflict, RuntimeBusy
@@ -25,11 +26,13 @@ from app.late_place import LatePlaceAnswerer
 from app.models import KnowledgeBase
 from app.open_generations import GenerationRetriever, OpenGenerations
 from app.passages import SqlPassageStore, WhatAnswers
+from app.products import KnowledgeBaseProducts
 from app.settings import AnswererName, Settings, WhenUnavailable
+from app.turns import Turns
 from ingestion.chunker import ChunkerSettings
-from ingestion.page_drawer import DrawingLimits, PageDrawer
+from ingestion.confined.sandbox import SandboxLimits
 from ingestion.parsers.base import Limits
-from ingestion.sandbox import SandboxLimits
+from ingestion.shown.page_drawer import DrawingLimits, PageDrawer
 from migrations import upgrade
 from model_runtime.chat.client import OPENAI_URL, ChatClient
 from model_runtime.embedder import Embedder, load_embedder
@@ -38,11 +41,15 @@ from rag.answerers.circuit import Circuit, CircuitAnswerer
 from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSettings
 from rag.answerers.fallback import FallbackAnswerer, RefusingAnswerer
 from rag.answerers.generative.answerer import GenerativeAnswerer, GenerativeSettings
+from rag.answerers.generative.writer import WhenNotFound
 from rag.answerers.small_talk import small_talk_in
 from rag.chain import AnswerChain, ChainSettings, normalised
+from rag.guard_answerer import GuardAnswerer
 from rag.index import KnowledgeBaseIndex
+from rag.product_search import ProductSearcher
 from rag.prompts import prompt_version
 from rag.retriever import RetrievalSettings
+from rag.rewrite import ModelRewriter, Rewriter
 from rag.types import Question, Vector
 
 Chain = AnswerChain | RememberingChain
@@ -57,6 +64,7 @@ class _Joined:
 
     settings: dict[str, Any]
     retriever: GenerationRetriever
+    products: KnowledgeBaseProducts
     chain: Chain
     without_place: Mapping[NoPlace, Chain]
 
@@ -82,6 +90,7 @@ class Services:
         self.generations = OpenGenerations(
             self.database, settings.index_folder, self.embedders, self._question_embedder
         )
+        self.finding = Turns()  # by generation: what its documents are found to be (`app.document_report`)
         self.page_drawer = PageDrawer(DrawingLimits(settings.ingestion.parser_memory_mb))
         self._lock = RLock()
         self._joined: dict[str, _Joined] = {}
@@ -163,6 +172,10 @@ class Services:
         retriever.open(knowledge_base.generation)
         return retriever
 
+    def searcher(self, knowledge_base: KnowledgeBase) -> ProductSearcher:
+        """What answers are searched with: as `retriever`, in the documents of the product that is meant."""
+        return ProductSearcher(self.retriever(knowledge_base), self._join(knowledge_base).products)
+
     def chain(self, knowledge_base: KnowledgeBase, admitted: Admitted | None = None) -> Chain:
         """What answers questions, or one that was `admitted`.
 
@@ -210,7 +223,7 @@ class Services:
         """Closes what is open for a knowledge base."""
         with self._lock:
             self._joined.pop(knowledge_base.id, None)
-            self.generations.close(knowledge_base.generation.id)
+            self.generations.close_all_of(knowledge_base.id)
 
     def close(self) -> None:
         self.admission.close()
@@ -245,15 +258,25 @@ class Services:
                 knowledge_base.id,
                 RetrievalSettings(top_k=own.answer_passages, dense_weight=own.dense_weight),
             )
+            products = KnowledgeBaseProducts(self.database, knowledge_base.id)
             answerer, without_place = self._answerers(own)
+
+            def chain_of(each: Answerer, rewriter: Rewriter | None = None) -> Chain:
+                return self._chain_of(knowledge_base, own, retriever, products, each, rewriter)
+
             joined = _Joined(
                 dict(knowledge_base.settings),
                 retriever,
-                self._chain_of(knowledge_base, own, retriever, answerer),
-                {why: self._chain_of(knowledge_base, own, retriever, each) for why, each in without_place.items()},
+                products,
+                chain_of(answerer, self._rewriter(own)),
+                {why: chain_of(each) for why, each in without_place.items()},
             )
             self._joined[knowledge_base.id] = joined
             return joined
+
+    def _known_vector(self, embedder: str, question: str) -> Vector | None:
+        key = (embedder, question)
+        return self.question_vectors.get(key) if self.question_vectors.holds(key) else None
 
     def _question_embedder(self, embedder: Embedder) -> Embeddings:
         if self.settings.caches.question_vectors_mb == 0:
@@ -261,10 +284,18 @@ class Services:
         return RememberingEmbedder(embedder, self.question_vectors)
 
     def _chain_of(
-        self, knowledge_base: KnowledgeBase, own: EffectiveSettings, retriever: GenerationRetriever, answerer: Answerer
+        self,
+        knowledge_base: KnowledgeBase,
+        own: EffectiveSettings,
+        retriever: GenerationRetriever,
+        products: KnowledgeBaseProducts,
+        answerer: Answerer,
+        rewriter: Rewriter | None,
     ) -> Chain:
         shown = own.answer_passages
-        chain = AnswerChain(retriever, answerer, ChainSettings(max(shown, ChainSettings().candidates), shown))
+        settings = ChainSettings(max(shown, ChainSettings().candidates), shown)
+        contents = SqlContents(self.database, knowledge_base.id)
+        chain = AnswerChain(retriever, answerer, settings, products, rewriter, contents)
         if not own.answer_cache:
             return chain
         made_by = fingerprint(
@@ -284,15 +315,26 @@ class Services:
             lambda: self.circuit.outages,
         )
 
+    def _rewriter(self, own: EffectiveSettings) -> Rewriter | None:
+        """Only for questions that have a place at the chat model."""
+        answers = self.settings.answers
+        if own.answerer is AnswererName.EXTRACTIVE or not answers.rewrite_follow_ups:
+            return None
+        return ModelRewriter(self.chat_model, answers.chat_model)
+
     def _answerers(self, own: EffectiveSettings) -> tuple[Answerer, Mapping[NoPlace, Answerer]]:
         """The answerer, and those for questions that have no place at the chat model.
 
         Raises `Conflict` when a knowledge base wants a chat model and the installation has none.
         """
         extractive = ExtractiveAnswerer(ExtractiveSettings(refuse_below=own.refuse_below, doubt_below=own.doubt_below))
-        if own.answerer is AnswererName.EXTRACTIVE:
-            return extractive, dict.fromkeys(NoPlace, extractive)
         answers = self.settings.answers
+
+        def watched(each: Answerer) -> Answerer:
+            return GuardAnswerer(each, extractive, self._known_vector) if answers.injection_guard else each
+
+        if own.answerer is AnswererName.EXTRACTIVE:
+            return watched(extractive), dict.fromkeys(NoPlace, watched(extractive))
         if not answers.chat_model:
             raise Conflict(
                 "This knowledge base is set to generative answers, but no chat model is configured: set "
@@ -308,15 +350,17 @@ class Services:
                 frequency_penalty=answers.frequency_penalty,
                 repetition_penalty=answers.repetition_penalty,
                 images=answers.chat_reads_images,
+                when_not_found=WhenNotFound(answers.when_not_found.value),
             ),
         )
         guarded = CircuitAnswerer(generative, self.circuit)
         if own.when_unavailable is WhenUnavailable.ERROR:
-            return guarded, dict.fromkeys(NoPlace, LatePlaceAnswerer(guarded, self.admission))
+            return watched(guarded), dict.fromkeys(NoPlace, watched(LatePlaceAnswerer(guarded, self.admission)))
         answerer = FallbackAnswerer(guarded, extractive)
-        return answerer, {
-            NoPlace.NONE_NEEDED: LatePlaceAnswerer(answerer, self.admission),
-            NoPlace.NONE_LEFT: FallbackAnswerer(RefusingAnswerer(generative.name, generative.model), extractive),
+        refusing = RefusingAnswerer(generative.name, generative.model)
+        return watched(answerer), {
+            NoPlace.NONE_NEEDED: watched(LatePlaceAnswerer(answerer, self.admission)),
+            NoPlace.NONE_LEFT: watched(FallbackAnswerer(refusing, extractive)),
         }
 
 

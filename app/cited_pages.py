@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 
 from app import files, source_maps
 from app.bootstrap import Services
-from app.errors import Gone, NotFound
+from app.errors import Gone, NotFound, Unavailable
 from app.models import Citation, Document, KnowledgeBase, Page, Passage
 from app.shapes import CitationShape, spans_from_row
 from ingestion.archives import member_file
-from ingestion.errors import IngestionError
-from ingestion.page_request import PageSource, has_page_pictures
-from ingestion.text_image import render_text_page
+from ingestion.errors import IngestionError, TransientError
+from ingestion.shown.page_request import PageSource, has_page_pictures
+from ingestion.shown.text_image import render_text_page
 from rag.types import NO_PAGE, Span
 
 ARCHIVE = ".zip"
@@ -43,13 +43,15 @@ class CitedPage:
         return self.document.id, self.document.version, self.page.number, self.marked, self.around
 
     def picture(self, services: Services, scale: float) -> bytes:
-        """A PNG. Raises `Gone` when the file is not there any more, or its page cannot be drawn."""
+        """A PNG. Raises `Gone` when the page cannot be drawn, and `Unavailable` when it may be another time."""
         if not has_page_pictures(self.document.media_type):
             return render_text_page(self.document.title, self.page.text, self.marked, passage_spans=self.around)
         try:
             with _file_of(services, self.document) as file:
                 page = _page_source(file, self.document, self.page.number, self.page.source_map)
                 return services.page_drawer.picture(page, self.marked, scale=scale, around=self.around)
+        except TransientError as error:
+            raise Unavailable(f"The page cannot be shown now: {error}", {"document": self.document.id}) from error
         except IngestionError as error:
             raise Gone(f"The page cannot be shown any more: {error}", {"document": self.document.id}) from error
 
@@ -74,7 +76,8 @@ def page_of_document(session: Session, document: Document, number: int, passage_
 def page_of_citation(session: Session, citation: Citation, number: int | None) -> CitedPage:
     """The page as cited: its first, or page `number` of those that the quote is on.
 
-    Raises `Gone` when the document has been deleted or replaced by a newer version, `NotFound` for other pages.
+    Raises `Gone` when the document has been deleted, replaced by a newer version or read anew to another text, and
+    `NotFound` for other pages.
     """
     document = session.scalars(select(Document).where(Document.id == citation.document_id)).first()
     if document is None or document.version != citation.document_version:
@@ -88,6 +91,12 @@ def page_of_citation(session: Session, citation: Citation, number: int | None) -
     page = session.get(Page, (document.key, _generation_of(session, document, citation.passage_id), wanted))
     if page is None or wanted not in {span.page for span in spans}:
         raise NotFound(f"The citation is not on page {wanted}.", {"citation": citation.id, "page": wanted})
+    if not _reads_as_quoted(page, citation):
+        raise Gone(
+            f"{citation.title!r} has been read anew since, and the text of page {wanted} is another now, so the quote "
+            "cannot be shown on it. It is still in the citation.",
+            {"citation": citation.id, "document": citation.document_id, "page": wanted},
+        )
     around = _passage_spans(session, document, citation.passage_id)
     return CitedPage(document, page, _on_page(spans, wanted), _on_page(around, wanted))
 
@@ -97,32 +106,63 @@ def boxes_of(services: Services, citations: Sequence[CitationShape]) -> dict[str
 
     Raises `IngestionError` when a file has gone or changed.
     """
+    of_documents: dict[int, list[_Quoted]] = {}
+    with services.database.read() as session:
+        for citation in citations:
+            quoted = _quoted(session, session.get_one(Citation, citation.id))
+            if quoted is not None:
+                of_documents.setdefault(quoted.document.key, []).append(quoted)
     found: dict[str, list[dict[str, Any]]] = {}
-    for citation in citations:
-        with services.database.read() as session:
-            row = session.get_one(Citation, citation.id)
-            document = session.scalars(select(Document).where(Document.id == row.document_id)).first()
-            if document is None or document.version != row.document_version:
-                continue
-            if not has_page_pictures(document.media_type):
-                continue
-            spans = spans_from_row(row.spans)
-            wanted = {span.page for span in spans}
-            of_pages = select(Page.number, Page.source_map).where(
-                Page.document_key == document.key,
-                Page.generation_id == _generation_of(session, document, row.passage_id),
-                Page.number.in_(wanted),
-            )
-            maps = {row.number: row.source_map for row in session.execute(of_pages)}
-        with _file_of(services, document) as file:
-            found[citation.id] = [
-                {"page": box.page, "x0": box.x0, "y0": box.y0, "x1": box.x1, "y1": box.y1}
-                for number, source_map in sorted(maps.items())
-                for box in services.page_drawer.boxes(
-                    _page_source(file, document, number, source_map), _on_page(spans, number)
-                )
-            ]
+    for of_document in of_documents.values():
+        with _file_of(services, of_document[0].document) as file:
+            for quoted in of_document:
+                found[quoted.citation_id] = [
+                    {"page": box.page, "x0": box.x0, "y0": box.y0, "x1": box.x1, "y1": box.y1}
+                    for page in quoted.pages
+                    for box in services.page_drawer.boxes(
+                        _page_source(file, quoted.document, page.number, page.source_map),
+                        _on_page(quoted.spans, page.number),
+                    )
+                ]
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Quoted:
+    """A citation's quote with those of its pages, in order, that still read as it does."""
+
+    citation_id: str
+    document: Document
+    spans: Sequence[Span]
+    pages: Sequence[Page]
+
+
+def _quoted(session: Session, citation: Citation) -> _Quoted | None:
+    """None for a document that has no pictures of its pages, or not of the version that was cited."""
+    document = session.scalars(select(Document).where(Document.id == citation.document_id)).first()
+    if document is None or document.version != citation.document_version:
+        return None
+    if not has_page_pictures(document.media_type):
+        return None
+    spans = spans_from_row(citation.spans)
+    of_quote = select(Page).where(
+        Page.document_key == document.key,
+        Page.generation_id == _generation_of(session, document, citation.passage_id),
+        Page.number.in_({span.page for span in spans}),
+    )
+    pages = session.scalars(of_quote.order_by(Page.number)).all()
+    return _Quoted(citation.id, document, spans, [page for page in pages if _reads_as_quoted(page, citation)])
+
+
+def _reads_as_quoted(page: Page, citation: Citation) -> bool:
+    """Whether the quote stands where it was cited: another generation may have read the page otherwise."""
+    offset = 0
+    for span in spans_from_row(citation.spans):
+        length = span.end - span.start
+        if span.page == page.number and page.text[span.start : span.end] != citation.quote[offset : offset + length]:
+            return False
+        offset += length
+    return True
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from app.cli_evaluate import evaluate
 from app.cli_generations import commands as generations
 from app.cli_output import JsonOption, errors_for_people, fail, messages, out, print_result
 from app.cli_runtime import runtime
@@ -232,24 +233,7 @@ def ask(question: str, kb: KnowledgeBaseOption, filter: FilterOption = "{}", as_
         print_result(message.model_dump(mode="json"), as_json, cli_verbs.answer_for_people(message))
 
 
-@app.command()
-def evaluate(
-    kb: KnowledgeBaseOption,
-    queries: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="JSONL of {_id, text, history?}.")],
-    qrels: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="TSV of query id, external id, score.")],
-    top_k: TopKOption = 10,
-    run_out: Annotated[Path | None, typer.Option(help="Write what was found for each query, as JSONL.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure retrieval on questions whose documents are known."""
-    from app import cli_verbs
-
-    with errors_for_people():
-        figures = cli_verbs.evaluate(_settings(), kb, queries, qrels, top_k, run_out)
-        table = Table("figure", "value")
-        for name, value in figures.items():
-            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else f"{value}")
-        print_result(figures, as_json, table)
+app.command()(evaluate)
 
 
 @index.command("check")

@@ -26,7 +26,6 @@ def export(settings: Settings, name: str, path: Path, overwrite: bool) -> dict[s
     if not path.parent.is_dir():
         raise BadRequest(f"There is no folder {path.parent}.")
     services = services_for(settings)
-    services.prepare()
     partial = path.with_name(f".{path.name[:100]}.{new_id()}.partial")
     try:
         with partial.open("xb") as file:
@@ -42,7 +41,6 @@ def export(settings: Settings, name: str, path: Path, overwrite: bool) -> dict[s
 def import_(settings: Settings, path: Path, name: str) -> dict[str, Any]:
     """Imports, and writes the index, so that the first question need not wait for it."""
     services = services_for(settings)
-    services.prepare()
     imported = import_bundle(services, SCOPE, path, name or None)
     apply_filters(services, imported.knowledge_base.id)
     if not imported.warnings:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -14,7 +15,10 @@ from app.cli_output import JsonOption, errors_for_people, messages, print_result
 from app.settings import Settings
 
 if TYPE_CHECKING:  # imported when a command runs: it takes a second
+    from collections.abc import Callable
+
     from app.bootstrap import Services
+    from app.generation_shapes import GenerationShape
     from app.scope import Scope
 
 commands = typer.Typer()
@@ -30,7 +34,7 @@ def rebuild(
     embedder: Annotated[
         str | None, typer.Option(help="multilingual-e5-small, a sentence-transformers folder, or a hub id.")
     ] = None,
-    chunk_tokens: Annotated[int | None, typer.Option(help="Longest passage, in tokens.")] = None,
+    passage_tokens: Annotated[int | None, typer.Option(help="Longest passage, in tokens.")] = None,
     front_tokens: Annotated[
         int | None, typer.Option(help="Most tokens of title and headings before a passage.")
     ] = None,
@@ -47,7 +51,7 @@ def rebuild(
 
     with errors_for_people():
         chunker = ChunkerChange(
-            passage_tokens=chunk_tokens,
+            passage_tokens=passage_tokens,
             front_tokens=front_tokens,
             window_words=window_words,
             window_characters=window_characters,
@@ -82,10 +86,7 @@ def activate(
     """Let a generation answer: at once when it has every document, else as soon as it has. Also the way back."""
     from app.generations import activate_generation
 
-    with errors_for_people():
-        services, scope = _services()
-        activate_generation(services, scope, name, generation)
-        _end(services, name, generation, wait, as_json)
+    _do(activate_generation, name, generation, wait, as_json)
 
 
 @commands.command("retry")
@@ -95,10 +96,7 @@ def retry(
     """Read the documents again that could not be read for a generation."""
     from app.generations import retry_generation
 
-    with errors_for_people():
-        services, scope = _services()
-        retry_generation(services, scope, name, generation)
-        _end(services, name, generation, wait, as_json)
+    _do(retry_generation, name, generation, wait, as_json)
 
 
 @commands.command("drop")
@@ -108,12 +106,15 @@ def drop(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a generation that does not answer, with its passages, vectors and index."""
+    from app.generation_upkeep import finish_drop
     from app.generations import drop_generation
 
     if not yes and not typer.confirm(f"Drop generation {generation} of {name}? There is no way back to it then."):
         raise typer.Exit(1)
     with errors_for_people():
-        drop_generation(*_services(), name, generation)
+        services, scope = _services()
+        dropped = drop_generation(services, scope, name, generation)
+        finish_drop(services, dropped)  # perhaps no worker runs that would do it
         messages.print(f"Dropped generation {generation} of {name}.")
 
 
@@ -121,9 +122,19 @@ def _services() -> "tuple[Services, Scope]":
     """Services and scope: who has the files has everything."""
     from app.cli_verbs import SCOPE, services_for
 
-    services = services_for(Settings())
-    services.prepare()
-    return services, SCOPE
+    return services_for(Settings()), SCOPE
+
+
+def _do(
+    what: "Callable[[Services, Scope, str, str], GenerationShape]",
+    name: str,
+    generation: str,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    with errors_for_people():
+        services, scope = _services()
+        _end(services, name, what(services, scope, name, generation).id, wait, as_json)
 
 
 def _end(services: "Services", name: str, generation: str, wait: bool, as_json: bool) -> None:
@@ -135,7 +146,8 @@ def _end(services: "Services", name: str, generation: str, wait: bool, as_json: 
         _work_until_done(services, name, generation)
     made = get_generation(services, SCOPE, name, generation)
     words = {
-        "building": f"A worker reads the documents again: {made.documents:,} of {made.documents_total:,} so far.",
+        "building": made.message
+        or f"A worker reads the documents again: {made.documents:,} of {made.documents_total:,} so far.",
         "ready": f"It is ready: `answerdesk kb activate {name} {made.number}` lets it answer.",
         "active": "It answers.",
         "failed": made.message,
@@ -154,12 +166,14 @@ def _work_until_done(services: "Services", name: str, generation: str) -> None:
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     bar = Progress(*columns, TimeRemainingColumn(), console=messages, transient=True)
+    reading = f"Reading {name} again"
     with working_here(services) as worker, bar:
-        task = bar.add_task(f"Reading {name} again", total=None)
+        task = bar.add_task(reading, total=None)
         while worker.is_alive():
             made = get_generation(services, SCOPE, name, generation)
             if made.status in ("active", "failed") or (made.status == "ready" and not made.switch_when_ready):
                 break
             if made.progress is not None:
-                bar.update(task, completed=made.progress.done, total=made.progress.total or None)
+                completed, total = made.progress.done, made.progress.total or None
+                bar.update(task, description=escape(made.message) or reading, completed=completed, total=total)
             time.sleep(0.2)

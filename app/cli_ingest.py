@@ -76,7 +76,6 @@ def ingest(settings: Settings, name: str, paths: Sequence[Path], *, console: Con
     """Makes the knowledge base if it is missing. Raises `BadRequest` for paths that do not exist."""
     started = time.perf_counter()
     services = services_for(settings)
-    services.prepare()
     make_if_missing(services, name, console)
     documents, jobs, refused = _queue(services, name, _files(paths))
     work_until_done(services, jobs, console)
@@ -118,8 +117,8 @@ def _queue(
     documents: set[str] = set()
     jobs: set[str] = set()
     refused: list[RejectedFile] = []
-    for at in range(0, len(found), _FILES_AT_ONCE):
-        with _as_upload(services.settings, found[at : at + _FILES_AT_ONCE]) as upload:
+    for some in in_parts(found, _FILES_AT_ONCE):
+        with _as_upload(services.settings, some) as upload:
             try:
                 result = accept(services, SCOPE, name, upload)
             except (BadRequest, TooLargeRequest, UnsupportedUpload) as error:

@@ -1,26 +1,25 @@
 """What the commands have in common: where they print, JSON, and errors made for people.
 
-Owns the shape of the output. Knows no command.
+Owns the shape of the output, and the form and exit status of errors. Knows no command.
 """
 
 import json
 import sys
-from contextlib import AbstractContextManager
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, NoReturn
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
-from app.cli_errors import errors_for_people as people_read
-from app.cli_errors import fail
 from app.errors import ServiceError
-
-__all__ = ["JsonOption", "errors_for_people", "fail", "messages", "out", "print_result"]
+from model_runtime.setting_errors import reasons
 
 out = Console()
 messages = Console(stderr=True)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, in the shapes of the API.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON; what the API has too, in its shapes.")]
 
 
 def print_result(data: object, as_json: bool, for_people: object) -> None:
@@ -30,12 +29,28 @@ def print_result(data: object, as_json: bool, for_people: object) -> None:
         out.print(for_people)
 
 
-def errors_for_people() -> AbstractContextManager[None]:
-    """Errors made for people are printed without a trace; everything else is a bug and shows one."""
+@contextmanager
+def errors_for_people(*more: type[Exception]) -> Iterator[None]:
+    """Errors made for people, of the packages' trees and of `more` kinds, and settings that are none, are printed
+    without a trace, and the command ends with status 2; everything else is a bug and shows one."""
     from app.processes import ChildGaveUp, PortTaken
     from ingestion.errors import IngestionError
     from model_runtime.errors import EmbedderError
     from model_runtime.server.errors import VllmError
     from rag.errors import RagError
 
-    return people_read(ServiceError, IngestionError, RagError, EmbedderError, VllmError, PortTaken, ChildGaveUp)
+    own: tuple[type[Exception], ...] = (ServiceError, IngestionError, RagError, EmbedderError, VllmError)
+    own += (PortTaken, ChildGaveUp, *more)
+    try:
+        yield
+    except ValidationError as error:
+        fail(reasons(error))
+    except own as error:
+        fail(str(error) or type(error).__name__)
+
+
+def fail(text: str) -> NoReturn:
+    """`text` as it is: it may hold paths and other programs' words."""
+    messages.print("Error:", style="bold red", end=" ")
+    messages.print(text, markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(2)

@@ -42,7 +42,7 @@ def for_people(report: DocumentReportShape) -> str:
         )
         lines.extend(f"    {example.external_id}: {_short(example.text)}" for example in filter_.examples)
     if not report.applied:
-        lines.append("\nA worker has yet to apply the filters.")
+        lines.append(f"\n{report.message or 'A worker has yet to apply the filters.'}")
     return escape("\n".join(lines))
 
 

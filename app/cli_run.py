@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from app.cli_output import messages
 from app.cli_run_model import ModelServer
 from app.cli_runtime_build import settings_for
 from app.processes import (
@@ -128,7 +129,7 @@ def show_ui(settings: Settings) -> None:
     with _until_told_to_stop() as stopping:
         child.start()
         try:
-            keep_running([child], stopping.is_set, Console(stderr=True).print)
+            keep_running([child], stopping.is_set, messages.print)
         finally:
             child.stop()
 

@@ -8,14 +8,12 @@ import json
 import os
 import sys
 import threading
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from app.cli_errors import errors_for_people
+from app.cli_output import JsonOption, errors_for_people, messages
 from app.cli_runtime_bench import bench
 from app.cli_runtime_build import build, settings_for
 from app.cli_runtime_verify import verify
@@ -29,13 +27,10 @@ from model_runtime.plan.planner import plan as make_plan
 from model_runtime.plan.quantization import Quantization
 from model_runtime.plan.report import as_json as plan_as_json
 from model_runtime.plan.report import as_text
-from model_runtime.server.errors import StartFailed, VllmError
+from model_runtime.server.errors import StartFailed
 from model_runtime.server.state import LIVE, RuntimeFolder, State, Status
 
 runtime = typer.Typer(help="Plan, start and stop the model server.", no_args_is_help=True)
-messages = Console(stderr=True)
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @runtime.command("plan")
@@ -60,7 +55,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything, as JSON.")] = False,
 ) -> None:
     """Say what GPUs can serve of a model, from its config.json alone: memory, conversations, bounds on speed."""
-    with _errors_for_people():
+    with errors_for_people(PlanError):
         shape = load_model(model, hub_cache)
         request = PlanRequest(
             shape=shape,
@@ -91,7 +86,7 @@ def start(
     from model_runtime.server.control import start as start_server
     from model_runtime.server.control import stop as stop_server
 
-    with _errors_for_people():
+    with errors_for_people(PlanError):
         settings = Settings()
         wanted = settings_for(settings, model, messages)
         if RuntimeFolder(settings.runtime_folder).read().state not in LIVE:
@@ -110,7 +105,7 @@ def stop(as_json: JsonOption = False) -> None:
     """Stop the model server with all its workers, also when what watched over it was killed."""
     from model_runtime.server.control import stop as stop_server
 
-    with _errors_for_people():
+    with errors_for_people(PlanError):
         settings = Settings()
         with messages.status("Stopping the model server"):
             status = stop_server(settings.runtime_folder, settings.runtime.stop_within_s)
@@ -120,7 +115,7 @@ def stop(as_json: JsonOption = False) -> None:
 @runtime.command("status")
 def status(as_json: JsonOption = False) -> None:
     """Say how the model server is; exits with 0 when it is ready, with 1 otherwise."""
-    with _errors_for_people():
+    with errors_for_people(PlanError):
         found = RuntimeFolder(Settings().runtime_folder).read()
         _print(found, as_json)
     if found.state is not State.READY:
@@ -133,7 +128,7 @@ def logs(
     lines: Annotated[int, typer.Option("-n", "--lines", min=0, max=100_000, help="How many lines of the past.")] = 50,
 ) -> None:
     """Print the last lines of the model server's log."""
-    with _errors_for_people():
+    with errors_for_people(PlanError):
         folder = RuntimeFolder(Settings().runtime_folder)
         past = folder.last_words(lines) if lines else ""
         sys.stdout.write(past + "\n" if past else "")
@@ -168,12 +163,6 @@ def _print(status: Status, as_json: bool) -> None:
 
 def _say(text: str) -> None:
     messages.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _errors_for_people() -> AbstractContextManager[None]:
-    from app.processes import PortTaken
-
-    return errors_for_people(PlanError, VllmError, PortTaken)
 
 
 runtime.command("build")(build)

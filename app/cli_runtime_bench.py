@@ -15,11 +15,9 @@ from typing import Annotated
 
 import httpx
 import typer
-from rich.console import Console
 from rich.status import Status
 
-from app.cli_errors import errors_for_people
-from app.processes import ChildGaveUp
+from app.cli_output import JsonOption, errors_for_people, messages
 from app.settings import Settings
 from app.throwaway import Throwaway, throwaway_answerdesk
 from model_runtime.addresses import as_reached
@@ -39,8 +37,6 @@ from model_runtime.plan.models import load_model
 from model_runtime.server.in_the_plan import kv_type_of, quantization_of, split_of
 from model_runtime.server.settings import Device, RuntimeSettings
 from model_runtime.server.state import LIVE, RuntimeFolder
-
-messages = Console(stderr=True)
 
 _DRIVER_WITHIN_S = 20.0
 
@@ -62,10 +58,10 @@ def bench(
         str, typer.Option(help='As `runtime plan` names it ("TP4 EP4"), for the bound; left out: as in the settings.')
     ] = "",
     seed: Annotated[int, typer.Option(help="Of the random prompts.")] = 1,
-    as_json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json_: JsonOption = False,
 ) -> None:
     """Measure the running model server, straight and through Answerdesk in turn: throughput, times to tokens, ratio."""
-    with errors_for_people(BenchError, PlanError, ChildGaveUp, httpx.HTTPError):
+    with errors_for_people(BenchError, PlanError, httpx.HTTPError):
         settings = Settings()
         chosen = _Chosen(address.rstrip("/").removesuffix("/v1"), model, find_gpu(gpu) if gpu else None, _split(split))
         load = Load(_numbers(streams, "streams"), _numbers(prompt_tokens, "prompt-tokens"), output_tokens, rounds, seed)

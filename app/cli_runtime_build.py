@@ -14,12 +14,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from app.cli_errors import errors_for_people
+from app.cli_output import JsonOption, errors_for_people, messages
 from app.settings import Settings
 from model_runtime.demonstration.smollm2 import CONTEXT, SHORT_NAME, build_smollm2_moe
 from model_runtime.demonstration.sparse_upcycling import Experts
 from model_runtime.server.control import interpreter_of
-from model_runtime.server.errors import Refused, VllmError
+from model_runtime.server.errors import Refused
 from model_runtime.server.settings import RuntimeSettings
 
 
@@ -33,13 +33,13 @@ def build(
     model: Annotated[Buildable, typer.Argument(help="A small mixture of experts to try the runtime with.")],
     experts: Annotated[int, typer.Option(min=2, max=16, help="Experts in a layer.")] = Experts().count,
     top_k: Annotated[int, typer.Option(min=1, max=16, help="Experts that a token uses.")] = Experts().top_k,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the folder of a demonstration model into the cache, and print where it is."""
-    with errors_for_people(VllmError):
+    with errors_for_people():
         if top_k > experts:
             raise Refused(f"a token cannot use {top_k} of {experts} experts: --top-k is at most --experts")
-        folder = _built(Settings(), Experts(experts, top_k), Console(stderr=True))
+        folder = _built(Settings(), Experts(experts, top_k), messages)
     shown = json.dumps({"model": model.value, "folder": str(folder)}) if as_json else str(folder)
     sys.stdout.write(f"{shown}\n")
 

@@ -9,16 +9,12 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from app.cli_errors import errors_for_people, fail
+from app.cli_output import JsonOption, errors_for_people, fail, messages
 from app.settings import Settings
 from model_runtime.plan.errors import PlanError
-from model_runtime.server.errors import VllmError
 from model_runtime.verify.choices import Architecture, Precision
 from model_runtime.verify.errors import VerifyError
-
-messages = Console(stderr=True)
 
 
 def verify(
@@ -34,7 +30,7 @@ def verify(
     mutant: Annotated[
         str, typer.Option(help="Serve this wrong copy of the models, such as score-bias-zeroed, to see the check fail.")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare what vLLM serves with transformers, on small models; exits with 1 when they differ."""
     from model_runtime.verify.check import CheckRequest
@@ -42,7 +38,7 @@ def verify(
     from model_runtime.verify.report import as_json as verdict_as_json
     from model_runtime.verify.report import as_text
 
-    with errors_for_people(VerifyError, VllmError, PlanError):
+    with errors_for_people(VerifyError, PlanError):
         settings = Settings()
         request = CheckRequest(
             architectures=tuple(dict.fromkeys(architecture or Architecture)),

@@ -24,7 +24,6 @@ def run_sync(
     Raises `NotFound` when it is missing and the run is dry.
     """
     services = services_for(settings)
-    services.prepare()
     wanted = source_of(source, settings.fetch)
     if not dry_run:
         make_if_missing(services, name, console)

@@ -3,10 +3,7 @@
 Owns the joining of settings to the functions behind the API's routes. Knows nothing of arguments and printing.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -30,7 +27,6 @@ from app.settings import Settings
 from app.shapes import CitationShape, KnowledgeBaseShape, MessageShape
 from app.upkeep import note_report
 from migrations import upgrade
-from rag import evaluate as evaluation
 from rag.answerers.fallback import FALLBACK
 from rag.errors import UnknownFilter
 from rag.types import Answer, Question
@@ -41,8 +37,9 @@ SCOPE = Scope()
 
 def services_for(settings: Settings) -> Services:
     """Services over an installation that is brought up to date first."""
-    migrate(settings)
-    return build_services(settings)
+    services = build_services(settings)
+    services.prepare()
+    return services
 
 
 def migrate(settings: Settings) -> None:
@@ -114,28 +111,6 @@ def _pages_for_people(pages: list[int], label: str | None) -> str:
         return ""
     numbers = ", ".join(map(str, pages))
     return f"page {label} ({numbers} in the file)" if label and label != str(pages[0]) else f"page {numbers}"
-
-
-def evaluate(
-    settings: Settings, name: str, queries: Path, qrels: Path, top_k: int, run_out: Path | None
-) -> dict[str, Any]:
-    """Retrieves for every query as the API does. Returns the figures by name."""
-    services = services_for(settings)
-    retriever = services.retriever(_row(services, name))
-    asked = evaluation.read_queries(queries)
-    report = evaluation.evaluate(retriever, asked, evaluation.read_judgements(qrels), top_k)
-    if run_out is not None:
-        lines = (json.dumps(asdict(entry), ensure_ascii=False) for entry in report.run)
-        run_out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return {
-        "queries": report.queries,
-        "unjudged": report.unjudged,
-        "top_k": report.top_k,
-        **{f"recall@{k}": value for k, value in report.recall.items()},
-        "hit@1": report.hit_at_1,
-        **{f"ndcg@{k}": value for k, value in report.ndcg.items()},
-        **{f"milliseconds_p{percent}": value for percent, value in report.milliseconds.items()},
-    }
 
 
 def index_check(settings: Settings, name: str) -> list[dict[str, Any]]:

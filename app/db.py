@@ -60,8 +60,8 @@ class Database:
         self.engine.dispose()
 
 
-def in_parts(items: Iterable[_Of], size: int = 200) -> Iterator[list[_Of]]:
-    """Few at a time: databases take no more than some thousands of parameters."""
+def in_parts(items: Iterable[_Of], size: int = 500) -> Iterator[list[_Of]]:
+    """Few at a time: databases take no more than some thousands of parameters. Of an iterator no more are in memory."""
     iterator = iter(items)
     while part := list(islice(iterator, size)):
         yield part

@@ -9,7 +9,7 @@ language are never taken for each other. Reads everything, some hundred pages a 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,9 @@ from app.document_shapes import (
 from app.filters import scope_of
 from app.knowledge_base_settings import DocumentFilter
 from app.models import Document, Page, Passage
-from ingestion.legible import is_unreadable, is_unreadable_page
-from ingestion.likeness import Likeness, Sketch, alike, shingles
-from ingestion.recurring import Recurring, Run, said_before
+from ingestion.quality.legible import is_unreadable, is_unreadable_page
+from ingestion.quality.likeness import Likeness, Sketch, alike, shingles
+from ingestion.quality.recurring import Recurring, Run, said_before
 
 LISTED = 100
 """Groups, texts and documents of each kind that are listed; how many there are is told besides."""
@@ -224,7 +224,9 @@ class _Finder:
     def _effect(self, documents: Mapping[int, int]) -> EffectShape:
         """`documents` are keys of passages, each with its document's. The examples are of different documents."""
         of_document = {document: passage for passage, document in reversed([*documents.items()])}
-        chosen = [*of_document.values(), *(key for key in documents if key not in of_document.values())][:EXAMPLES]
+        first = list(of_document.values())
+        known = set(first)
+        chosen = list(islice(chain(first, (key for key in documents if key not in known)), EXAMPLES))
         columns = (Passage.key, Passage.id, Passage.document_key, Passage.first_page, Passage.text)
         rows = self._session.execute(select(*columns).where(Passage.key.in_(chosen)).order_by(Passage.key))
         examples = [

@@ -1,51 +1,101 @@
-"""The report on a knowledge base's documents: what was found, and what each filter does or would do.
+"""The report on a knowledge base's documents: what was found, what each filter does or would do, and the route.
 
 Owns that findings are made once a change and kept in SQL. What is found is `app.document_findings`',
 what is done about it `app.document_filters`'.
 """
 
 from datetime import datetime
+from typing import Any
 
+from fastapi import APIRouter
+from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.bootstrap import Services
+from app.bootstrap import Services, ServicesOf
 from app.document_filters import is_applied, report_of
 from app.document_findings import find
-from app.document_shapes import DocumentReportShape, FilterShape, Findings
+from app.document_shapes import DocumentReportShape, FilterShape, Findings, FoundOut
 from app.files import lock_knowledge_base
+from app.jobs import LIVE
 from app.knowledge_base_settings import DocumentFilter, wanted_filters
-from app.models import DocumentReport, Generation, KnowledgeBase, Passage, now
-from app.scope import Scope
+from app.models import DocumentReport, Generation, Job, KnowledgeBase, Passage, now
+from app.scope import CallerScope, Scope
+
+router = APIRouter(prefix="/api/knowledge-bases", tags=["knowledge bases"])
+
+
+@router.get("/{knowledge_base}/report")
+def get_report(knowledge_base: str, services: ServicesOf, scope: CallerScope) -> DocumentReportShape:
+    """What there is to know about the documents: languages, near-duplicates, recurring and unreadable text, filters."""
+    return get_document_report(services, scope, knowledge_base)
 
 
 def get_document_report(services: Services, scope: Scope, id_or_name: str) -> DocumentReportShape:
-    """The report as of now. The first one after a change reads all text: about a second for 1,000 pages."""
+    """The report as of now, or while uploads are being read the one before, if there is one.
+
+    The first one after a change reads all text: about a second for 1,000 pages. Others who ask meanwhile wait for it.
+    """
     with services.database.read() as session:
         row = scope.knowledge_base(session, id_or_name)
-        kept = session.get(DocumentReport, row.generation_id)
-        if kept is not None and kept.change == row.generation.change:
-            return _shape(session, row, kept, Findings.model_validate(kept.findings))
+        known = _known(session, row, even_if_old=_are_uploads_read(session, row))
+    if known is not None:
+        return known
+    with services.finding.of(row.generation_id):
+        return _found_now(services, scope, row.id)
+
+
+def _found_now(services: Services, scope: Scope, knowledge_base_id: str) -> DocumentReportShape:
+    with services.database.read() as session:
+        row = scope.knowledge_base(session, knowledge_base_id)
+        known = _known(session, row, even_if_old=False)
+        if known is not None:
+            return known  # whoever was here before has found it
         findings = find(session, row.id, row.generation_id).findings
+        kept = session.get(DocumentReport, row.generation_id)
         made = DocumentReport(
             change=row.generation.change,
             made_at=now(),
             applied_change=kept.applied_change if kept else -1,
             filters=kept.filters if kept else [],
+            message=kept.message if kept else None,
         )
         shape = _shape(session, row, made, findings)
     _keep(services, row, findings, made.made_at)
     return shape
 
 
+def _known(session: Session, row: KnowledgeBase, *, even_if_old: bool) -> DocumentReportShape | None:
+    kept = session.get(DocumentReport, row.generation_id)
+    if kept is None or (kept.change != row.generation.change and not even_if_old):
+        return None
+    findings = _findings_in(kept.findings)
+    return None if findings is None else _shape(session, row, kept, findings)
+
+
+def _findings_in(kept: dict[str, Any]) -> Findings | None:
+    """None for what another version of the program found: something else, or not about every filter."""
+    try:
+        findings = Findings.model_validate(kept)
+    except ValidationError:
+        return None
+    return findings if set(findings.effects) == set(DocumentFilter) else None
+
+
+def _are_uploads_read(session: Session, row: KnowledgeBase) -> bool:
+    uploads = (Job.knowledge_base_id == row.id, Job.generation_id.is_(None), Job.status.in_(LIVE))
+    return session.scalar(select(Job.id).where(*uploads).limit(1)) is not None
+
+
 def _keep(services: Services, row: KnowledgeBase, findings: Findings, made_at: datetime) -> None:
-    """Keeps the findings unless they are no longer true."""
+    """Keeps the findings, with the change number of which they are true, unless later ones are kept by now."""
     with services.database.write() as session:
         lock_knowledge_base(session, row.id)
-        generation = session.get(Generation, row.generation_id)
-        if generation is not None and generation.change == row.generation.change:
-            report = report_of(session, generation.id)
-            report.change, report.made_at = generation.change, made_at
+        if session.get(Generation, row.generation_id) is None:
+            return  # dropped meanwhile
+        report = report_of(session, row.generation_id)
+        if report.change <= row.generation.change:
+            report.change, report.made_at = row.generation.change, made_at
             report.findings = findings.model_dump(mode="json")
 
 
@@ -70,15 +120,8 @@ def _shape(session: Session, row: KnowledgeBase, report: DocumentReport, finding
         knowledge_base=row.id,
         change=report.change,
         made_at=report.made_at,
-        documents=findings.documents,
-        passages=findings.passages,
-        languages=findings.languages,
-        duplicates=findings.duplicates,
-        duplicate_groups=findings.duplicate_groups,
-        boilerplate=findings.boilerplate,
-        boilerplate_texts=findings.boilerplate_texts,
-        unreadable=findings.unreadable,
-        unreadable_documents=findings.unreadable_documents,
+        **{name: getattr(findings, name) for name in FoundOut.model_fields},
         filters=filters,
-        applied=is_applied(report, row),
+        applied=is_applied(report, row, row.generation),
+        message=report.message or "",
     )

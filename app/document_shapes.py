@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from app.knowledge_base_settings import DocumentFilter
-from app.shapes import Shape
+from app.understood_shapes import Shape
 
 
 class LanguageCountShape(Shape):
@@ -82,7 +82,9 @@ class EffectShape(Shape):
     examples: list[ExampleShape]
 
 
-class Findings(Shape):
+class FoundOut(Shape):
+    """Lists hold the first 100 of each kind; the counts beside them are of all."""
+
     documents: int
     passages: int
     languages: list[LanguageCountShape]
@@ -92,6 +94,11 @@ class Findings(Shape):
     boilerplate_texts: int
     unreadable: list[UnreadableShape]
     unreadable_documents: int
+
+
+class Findings(FoundOut):
+    """As they are kept, with what each filter would do."""
+
     effects: dict[DocumentFilter, EffectShape]
 
 
@@ -110,23 +117,16 @@ class FilterShape(Shape):
     examples: list[ExampleShape]
 
 
-class DocumentReportShape(Shape):
+class DocumentReportShape(FoundOut):
     """Lists hold the first 100 of each kind; the counts beside them are of all.
 
-    `applied` is false from a change of filters or documents until a worker has made the passages agree.
+    What was found is true of `change`; while uploads are being read that is not the present one. `applied` is false
+    from a change of filters or documents until a worker has made the passages agree; `message` says why it could not.
     """
 
     knowledge_base: str
     change: int
     made_at: datetime
-    documents: int
-    passages: int
-    languages: list[LanguageCountShape]
-    duplicates: list[DuplicatesShape]
-    duplicate_groups: int
-    boilerplate: list[BoilerplateShape]
-    boilerplate_texts: int
-    unreadable: list[UnreadableShape]
-    unreadable_documents: int
     filters: list[FilterShape]
     applied: bool
+    message: str

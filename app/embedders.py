@@ -4,6 +4,7 @@ Owns which model serves which generation, and that no more of them stay in memor
 compared with those of the same identity, so an embedder is handed out for exactly the identity that was asked for.
 """
 
+import time
 from collections.abc import Callable, Collection
 from threading import RLock
 
@@ -15,6 +16,12 @@ from model_runtime.errors import EmbedderError
 Load = Callable[[str], Embedder]
 """Loads a model by name: "" for the default one, a folder, or a hub id. Raises `EmbedderError`."""
 
+_UNUSABLE = (EmbedderError, OSError, RuntimeError, ValueError)
+"""What loading raises for names that are none and for damaged weights."""
+
+_FAILED_FOR_S = 30.0
+"""So long a model that could not be loaded is not tried again, for every question would wait for the same failure."""
+
 
 class Embedders:
     """Each is loaded when it is first asked for, and once. Every method may be called from several threads at once."""
@@ -25,6 +32,7 @@ class Embedders:
         self._load = load
         self._lock = RLock()
         self._by_model: dict[str, Embedder] = {}
+        self._failed: dict[str, tuple[Exception, float]] = {}  # why, and until when (monotonic seconds)
 
     @property
     def own(self) -> Embedder:
@@ -36,10 +44,12 @@ class Embedders:
         return self._own_model
 
     def named(self, model: str) -> Embedder:
-        """The embedder of that name. Raises `BadRequest` with the reason when there is none that runs here."""
+        """The embedder of that name, tried afresh. Raises `BadRequest` with the reason when none runs here."""
+        with self._lock:
+            self._failed.pop(model, None)  # a person asks, who may have mended it
         try:
             return self._model(model)
-        except (EmbedderError, OSError, RuntimeError, ValueError) as error:  # names that are none, damaged weights
+        except _UNUSABLE as error:
             raise BadRequest(
                 f"The embedder {model or 'multilingual-e5-small'!r} cannot be used: {error}. Nothing was begun.",
                 {"embedder": model},
@@ -55,7 +65,7 @@ class Embedders:
         for model in dict.fromkeys((generation.embedder_model, self._own_model)):
             try:
                 embedder = self._model(model)
-            except (EmbedderError, OSError) as error:
+            except _UNUSABLE as error:
                 found.append(str(error))
                 continue
             if (embedder.identity, embedder.dimension) == wanted:
@@ -78,8 +88,18 @@ class Embedders:
             return found
         with self._lock:
             if model not in self._by_model:
-                self._by_model[model] = self._load(model)
+                self._by_model[model] = self._loaded(model)
             return self._by_model[model]
+
+    def _loaded(self, model: str) -> Embedder:
+        error, until = self._failed.get(model, (None, 0.0))
+        if error is not None and time.monotonic() < until:
+            raise error.with_traceback(None)
+        try:
+            return self._load(model)
+        except _UNUSABLE as failure:
+            self._failed[model] = (failure, time.monotonic() + _FAILED_FOR_S)
+            raise
 
 
 def _unavailable(generation: Generation, found: list[str]) -> Conflict:

@@ -1,8 +1,9 @@
 """What a worker does for the generations that are being built, besides reading documents.
 
-Owns the steps from the last document to the switch: the missing ones are queued, the index is written, and then, where
-that is wanted, the generation answers. Everything is found in the rows, so that any worker goes on where another was
-killed. How a document is read is the pipeline's matter, as for an upload; the rules are in `app.generation_state`.
+Owns the steps from the last document to the switch: the missing ones are queued, the filters are applied, the index is
+written, and then, where that is wanted, the generation answers. Everything is found in the rows, so that any worker
+goes on where another was killed. How a document is read is the pipeline's matter, as for an upload; the rules are in
+`app.generation_state`.
 """
 
 import time
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import files
 from app.bootstrap import Services
+from app.document_filters import FilterKeeper
 from app.errors import NotFound
 from app.generation_state import (
     FOLLOWED,
@@ -22,8 +24,10 @@ from app.generation_state import (
     failure_count,
     lacks_any,
     locked,
+    outstanding,
     set_building,
     set_failed,
+    set_message,
     set_ready,
     switch,
 )
@@ -34,7 +38,10 @@ from app.snapshots import SnapshotWriter
 _BETWEEN_LOOKS_S = 1.0
 
 OPENED_AFTER = timedelta(seconds=3)
-"""A generation that is ready is opened by the processes that answer, who look once a second, before it answers."""
+"""So long a generation has been ready before it answers: the processes that answer look once a second, and open it.
+
+Nobody asks them whether they have: what one could not open, its `/ready` says, and its first question tries again.
+"""
 
 
 class GenerationBuilder:
@@ -44,6 +51,7 @@ class GenerationBuilder:
         self._services = services
         self._database = services.database
         self._snapshots = snapshots
+        self._filters = FilterKeeper(services)
         self._not_before = 0.0
 
     def advance(self) -> None:
@@ -72,15 +80,14 @@ class GenerationBuilder:
             return list(session.scalars(select(Generation).where(Generation.status.in_(FOLLOWED))))
 
     def _queue_missing(self, generation: Generation) -> None:
-        with self._database.read() as session:  # an idle worker must not queue up with the writers
-            jobs = session.scalar(select(Job.id).where(Job.generation_id == generation.id).limit(1))
-            if jobs is None and not _goes_on(session, generation):
+        with self._database.read() as session:  # neither an idle worker nor a long list may keep the writers waiting
+            if not outstanding(session, generation) and not _wakes(session, generation):
                 return
         with self._database.write() as session:
             _, row = locked(session, generation.id, generation.knowledge_base_id)
             if row.status not in FOLLOWED:
                 return
-            if row.status != GenerationStatus.BUILDING and _goes_on(session, row):
+            if _wakes(session, row):
                 set_building(session, row)
             released = enqueue_missing(session, row)
         self._release(generation, released)
@@ -91,7 +98,8 @@ class GenerationBuilder:
             row = session.get(Generation, generation.id)
             if row is None or row.status != GenerationStatus.BUILDING or not _is_over(session, row):
                 return
-        if not self._snapshots.write(generation):
+        if problem := self._filters.apply(generation) or self._snapshots.write(generation):
+            self._tell(row, problem)
             return
         with self._database.write() as session:
             _, row = locked(session, generation.id, generation.knowledge_base_id)
@@ -114,13 +122,24 @@ class GenerationBuilder:
             released = switch(session, knowledge_base, row)
         self._release(generation, released)
 
+    def _tell(self, generation: Generation, problem: str) -> None:
+        """Notes with a generation that has every document why it is not ready for all that."""
+        if generation.message == problem:
+            return
+        with self._database.write() as session:
+            _, row = locked(session, generation.id, generation.knowledge_base_id)
+            if row.status == GenerationStatus.BUILDING:
+                set_message(session, row, problem)
+
     def _release(self, generation: Generation, paths: Sequence[str]) -> None:
         folder = self._services.settings.files_folder
         files.release(self._database, folder, generation.knowledge_base_id, paths)
 
 
-def _goes_on(session: Session, generation: Generation) -> bool:
-    """Whether a generation has something to do, if perhaps only to see that a failed document is gone."""
+def _wakes(session: Session, generation: Generation) -> bool:
+    """Whether one that was done has something to do again, if perhaps only to see that a failed document is gone."""
+    if generation.status == GenerationStatus.BUILDING:
+        return False
     has_failed = generation.status == GenerationStatus.FAILED
     return lacks_any(session, generation) or (has_failed and not failure_count(session, generation))
 

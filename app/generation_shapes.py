@@ -3,7 +3,6 @@
 Owns names, bounds and the counting. Does not know how a generation is built (`app.generations`).
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -13,7 +12,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.bootstrap import Services
-from app.generation_state import GenerationStatus, Missing, missing
+from app.generation_state import GenerationStatus, may_hold_several, missing_windows
+from app.jobs import JobStatus
 from app.models import Document, Generation, GenerationDocument, Job, now
 from app.open_generations import chunker_of
 
@@ -62,7 +62,10 @@ class GenerationFailure(BaseModel):
 
 
 class GenerationShape(BaseModel):
-    """`documents` counts those that it has, out of `documents_total` that answer; `progress` only while it is built."""
+    """`documents` counts those that it has, out of `documents_total` that answer; `progress` only while it is built.
+
+    `message` says why one failed, or what keeps one that has every document from being ready.
+    """
 
     id: str
     knowledge_base: str
@@ -122,19 +125,21 @@ def shape_of(services: Services, session: Session, row: Generation) -> Generatio
 def _progress_of(session: Session, row: Generation) -> GenerationProgress:
     of_base = (Document.knowledge_base_id == row.knowledge_base_id, Document.version > 0)
     total = int(session.scalar(select(func.sum(Document.window_count)).where(*of_base)) or 0)
-    lacking = missing(session, row)
-    under_way = session.scalars(select(Job).where(Job.generation_id == row.id, Job.status == "running")).all()
-    done = total - sum(document.window_count for document in lacking) + _read_so_far(under_way, lacking)
+    done = total - missing_windows(session, row) + _read_so_far(session, row)
     elapsed = (now() - row.building_since).total_seconds() if row.building_since else 0.0
     seconds_left = elapsed * (total - done) / done if done > 0 and elapsed > 1 else None
     return GenerationProgress(done=done, total=total, seconds_left=seconds_left)
 
 
-def _read_so_far(jobs: Sequence[Job], lacking: Sequence[Missing]) -> int:
+def _read_so_far(session: Session, row: Generation) -> int:
     """Windows of documents that are being read."""
-    shares: Mapping[tuple[str, str], float] = {
-        (job.source_path, job.external_id): min(job.done / job.total, 1.0)
-        for job in jobs
-        if job.stage == "embedding" and job.total
-    }
-    return round(sum(shares.get(document.source, 0.0) * document.window_count for document in lacking))
+    of_generation = (Job.generation_id == row.id, Job.status == JobStatus.RUNNING, Job.stage == "embedding")
+    columns = select(Job.source_path, Job.external_id, Job.done, Job.total).where(*of_generation)
+    read = 0.0
+    for path, external_id, done, total in session.execute(columns).all():
+        of_source = [Document.file_path == path]
+        if not may_hold_several(path):
+            of_source.append(Document.external_id == external_id)
+        share = min(done / total, 1.0) if total else 0.0
+        read += share * missing_windows(session, row, *of_source)
+    return round(read)

@@ -15,7 +15,7 @@ from app.errors import NotFound
 from app.jobs import LeaseLost, hold
 from app.models import Document, GenerationDocument
 from app.passages import raise_change
-from app.sink import SqlSink, StoredDocument, remove_content, storable
+from app.sink import STORED, SqlSink, StoredDocument, remove_content, storable
 from ingestion.errors import IngestionError
 from ingestion.pipeline import ReadyDocument
 
@@ -88,15 +88,13 @@ class GenerationSink(SqlSink):
 
     def _wanted(self, session: Session, hashes: Mapping[str, str]) -> dict[str, StoredDocument]:
         """Those that have the given content now, by external id."""
-        query = select(
-            Document.external_id, Document.key, Document.version, Document.file_path, Document.content_hash
-        ).where(
+        query = select(*STORED, Document.content_hash).where(
             Document.knowledge_base_id == self._claim.knowledge_base_id,
             Document.external_id.in_(list(hashes)),
             Document.version > 0,
         )
         return {
-            row.external_id: StoredDocument(row.key, row.version, row.file_path)
-            for row in session.execute(query)
-            if row.content_hash == hashes[row.external_id]
+            external_id: StoredDocument(*row)
+            for external_id, *row, content_hash in session.execute(query)
+            if content_hash == hashes[external_id]
         }

@@ -20,12 +20,13 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from app import files
+from app.db import in_parts
 from app.errors import NotFound
 from app.jobs import LIVE, JobStatus
 from app.models import Document, Generation, GenerationDocument, Job, KnowledgeBase, now
 from app.passages import raise_change
+from ingestion.detect import HOLDS_SEVERAL, MEDIA_TYPES
 
-_HOLD_SEVERAL = (".jsonl", ".zip")
 _NO_FILE = "Its uploaded file is not kept here, so that it cannot be read again: upload it once more."
 _NOT_FOUND = "It was not found in its file again: upload the file once more."
 
@@ -51,14 +52,13 @@ class Missing:
     version: int
     external_id: str
     file_path: str
-    window_count: int
     updated_at: datetime
 
     @property
     def source(self) -> tuple[str, str]:
         """File and external id of the job that reads it; of a file with many documents its name."""
-        file = PurePosixPath(self.file_path)
-        return self.file_path, file.name if file.suffix.lower() in _HOLD_SEVERAL else self.external_id
+        name = PurePosixPath(self.file_path).name
+        return self.file_path, name if may_hold_several(self.file_path) else self.external_id
 
 
 def locked(session: Session, generation_id: str, knowledge_base_id: str) -> tuple[KnowledgeBase, Generation]:
@@ -70,11 +70,21 @@ def locked(session: Session, generation_id: str, knowledge_base_id: str) -> tupl
     return session.get_one(KnowledgeBase, knowledge_base_id, populate_existing=True), row
 
 
+def may_hold_several(path: str) -> bool:
+    """Whether an uploaded file is of a type that may hold many documents."""
+    return MEDIA_TYPES.get(PurePosixPath(path).suffix.lower()) in HOLDS_SEVERAL
+
+
 def missing(session: Session, generation: Generation) -> list[Missing]:
     """What it still has to read; what it failed to read is not among them."""
-    columns = (Document.key, Document.version, Document.external_id, Document.file_path)
-    query = _without_row(generation, *columns, Document.window_count, Document.updated_at)
-    return [Missing(*row) for row in session.execute(query.order_by(Document.key))]
+    columns = (Document.key, Document.version, Document.external_id, Document.file_path, Document.updated_at)
+    return [Missing(*row) for row in session.execute(_without_row(generation, *columns).order_by(Document.key))]
+
+
+def missing_windows(session: Session, generation: Generation, *of_source: ColumnElement[bool]) -> int:
+    """How many windows the documents have that it still has to read, as they were cut for the one that answers."""
+    query = _without_row(generation, func.sum(Document.window_count)).where(*of_source)
+    return int(session.scalar(query) or 0)
 
 
 def lacks_any(session: Session, generation: Generation) -> bool:
@@ -86,17 +96,46 @@ def failure_count(session: Session, generation: Generation) -> int:
     return session.scalar(select(func.count()).where(*_failed(generation))) or 0
 
 
-def enqueue_missing(session: Session, generation: Generation) -> list[str]:
-    """A job for every source that has to be read; a source that could not be read fails its documents.
+@dataclass(frozen=True, slots=True)
+class _KnownJob:
+    """What is asked about a job here; nothing of what it carries."""
 
-    Returns the paths of files that jobs no longer name.
-    """
+    id: str
+    source_path: str
+    external_id: str
+    status: str
+    message: str
+    started_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """What separates a generation's jobs from those that it ought to have; empty when nothing does."""
+
+    sources: Sequence[tuple[str, str]]
+    """File and external id of each source that wants a job."""
+
+    over: Sequence[tuple[str, str]]
+    """Id and file of each job that has served."""
+
+    lost: Sequence[tuple[Missing, str]]
+    """Documents that no job will find, each with the reason."""
+
+    def __bool__(self) -> bool:
+        return bool(self.sources or self.over or self.lost)
+
+
+def outstanding(session: Session, generation: Generation) -> Outstanding:
+    """Compares what the generation lacks with its jobs."""
     lacking: dict[tuple[str, str], list[Missing]] = {}
     for document in missing(session, generation):
         lacking.setdefault(document.source, []).append(document)
-    of_generation = session.scalars(select(Job).where(Job.generation_id == generation.id)).all()
-    known = {(job.source_path, job.external_id): job for job in of_generation}
+    columns = (Job.id, Job.source_path, Job.external_id, Job.status, Job.message, Job.started_at, Job.created_at)
+    of_generation = session.execute(select(*columns).where(Job.generation_id == generation.id))
+    known = {(row.source_path, row.external_id): _KnownJob(*row) for row in of_generation}
     over = [job for source, job in known.items() if source not in lacking and job.status != JobStatus.RUNNING]
+    sources: list[tuple[str, str]] = []
     lost: list[tuple[Missing, str]] = []
     for source, documents in lacking.items():
         job = known.get(source)
@@ -106,12 +145,22 @@ def enqueue_missing(session: Session, generation: Generation) -> list[str]:
         lost += lost_here
         over += [job] if job is not None else []
         if len(lost_here) < len(documents):
-            session.add(_job(generation, *source))
-    for job in over:
-        session.delete(job)
+            sources.append(source)
+    return Outstanding(sources, [(job.id, job.source_path) for job in over], lost)
+
+
+def enqueue_missing(session: Session, generation: Generation) -> list[str]:
+    """A job for every source that has to be read; a source that could not be read fails its documents.
+
+    Returns the paths of files that jobs no longer name.
+    """
+    found = outstanding(session, generation)
+    for ids in in_parts(id_ for id_, _ in found.over):
+        session.execute(delete(Job).where(Job.id.in_(ids)))
+    session.add_all(_job(generation, *source) for source in found.sources)
     session.flush()
-    _note_failures(session, generation, lost)
-    return [job.source_path for job in over]
+    _note_failures(session, generation, found.lost)
+    return [path for _, path in found.over]
 
 
 def switch(session: Session, knowledge_base: KnowledgeBase, generation: Generation) -> list[str]:
@@ -146,6 +195,11 @@ def set_building(session: Session, generation: Generation) -> None:
 def set_ready(session: Session, generation: Generation) -> None:
     """It has everything, and its index is written."""
     _set(session, generation, status=GenerationStatus.READY, ready_at=now(), message="")
+
+
+def set_message(session: Session, generation: Generation, message: str) -> None:
+    """Why it does not go on at the moment; "" when it does."""
+    _set(session, generation, message=message)
 
 
 def set_failed(session: Session, generation: Generation, message: str) -> None:
@@ -184,7 +238,7 @@ def _failed(generation: Generation) -> tuple[ColumnElement[bool], ...]:
     return GenerationDocument.generation_id == generation.id, GenerationDocument.status == "failed"
 
 
-def _lost(source: tuple[str, str], job: Job | None, documents: Sequence[Missing]) -> list[tuple[Missing, str]]:
+def _lost(source: tuple[str, str], job: _KnownJob | None, documents: Sequence[Missing]) -> list[tuple[Missing, str]]:
     """Those of a source's documents that another job would not find either, each with the reason."""
     if not source[0]:
         return [(document, _NO_FILE) for document in documents]

@@ -1,15 +1,13 @@
 """Generations: build one beside the one that answers, switch, go back, drop.
 
 Owns what an admin can do with generations. What is told of them is in `app.generation_shapes`, the rules are in
-`app.generation_state`, the work is a worker's (`app.generation_build`). Knows no HTTP.
+`app.generation_state`, the work is a worker's (`app.generation_build`, `app.generation_upkeep`). Knows no HTTP.
 """
 
-import logging
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -29,16 +27,13 @@ from app.generation_state import (
     set_building,
     switch,
 )
-from app.models import Generation, GenerationDocument, Job, KnowledgeBase, Page, Passage, now
-from app.open_generations import CLOSED_AFTER_S, chunker_of
+from app.generation_upkeep import tidy_up
+from app.models import Generation, Job, KnowledgeBase, now
+from app.open_generations import chunker_of
 from app.scope import Scope
 from ingestion.chunker import CHUNKER_VERSION, Chunker, ChunkerSettings
 from model_runtime.embedder import Embedder
 from model_runtime.model_folder import DEFAULT_MODELS
-
-_LOG = logging.getLogger(__name__)
-
-_DOCUMENTS_AT_ONCE = 50  # in one transaction of a removal; a long one has some thousands of passages
 
 
 def list_generations(services: Services, scope: Scope, id_or_name: str) -> list[GenerationShape]:
@@ -99,36 +94,28 @@ def activate_generation(services: Services, scope: Scope, id_or_name: str, gener
     if wanted.status in (GenerationStatus.READY, GenerationStatus.RETIRED):
         services.embedders.of(wanted)
         services.generations.index(wanted).refresh(services.generations.store(wanted))  # not while others wait
-    with services.database.write() as session:
-        knowledge_base, row = locked(session, wanted.id, wanted.knowledge_base_id)
-        released = _activate(session, knowledge_base, row)
-        shape = shape_of(services, session, row)
-    files.release(services.database, services.settings.files_folder, row.knowledge_base_id, released)
-    return shape
+    with _locked(services, scope, wanted.knowledge_base_id, wanted.id) as (session, knowledge_base, row, released):
+        released += _activate(session, knowledge_base, row)
+        return shape_of(services, session, row)
 
 
 def retry_generation(services: Services, scope: Scope, id_or_name: str, generation: str) -> GenerationShape:
     """Reads the documents again that could not be read for it. Raises `Conflict` when there are none."""
-    with services.database.read() as session:
-        wanted = _find(session, scope, id_or_name, generation)
-    with services.database.write() as session:
-        _, row = locked(session, wanted.id, wanted.knowledge_base_id)
+    with _locked(services, scope, id_or_name, generation) as (session, _, row, released):
         if row.status not in FOLLOWED or not failure_count(session, row):
             raise Conflict(f"There is nothing to try again for generation {row.number}.", {"generation": row.id})
         forget_failures(session, row)
         set_building(session, row)
-        released = enqueue_missing(session, row)
-        shape = shape_of(services, session, row)
-    files.release(services.database, services.settings.files_folder, row.knowledge_base_id, released)
-    return shape
+        released += enqueue_missing(session, row)
+        return shape_of(services, session, row)
 
 
-def drop_generation(services: Services, scope: Scope, id_or_name: str, generation: str) -> None:
-    """Deletes a generation with its passages, vectors and index. Raises `Conflict` for the one that answers."""
-    with services.database.read() as session:
-        wanted = _find(session, scope, id_or_name, generation)
-    with services.database.write() as session:
-        knowledge_base, row = locked(session, wanted.id, wanted.knowledge_base_id)
+def drop_generation(services: Services, scope: Scope, id_or_name: str, generation: str) -> Generation:
+    """From now on a generation is gone; a worker removes its passages, vectors and index when it has time.
+
+    `app.generation_upkeep.finish_drop` does that with the returned row. Raises `Conflict` for the one that answers.
+    """
+    with _locked(services, scope, id_or_name, generation) as (session, knowledge_base, row, released):
         if knowledge_base.generation_id == row.id:
             raise Conflict(
                 f"Generation {row.number} is the one that answers; let another answer before you drop it, or delete "
@@ -137,69 +124,23 @@ def drop_generation(services: Services, scope: Scope, id_or_name: str, generatio
             )
         session.execute(update(Generation).where(Generation.id == row.id).values(status=GenerationStatus.DROPPING))
         jobs = delete(Job).where(Job.generation_id == row.id).returning(Job.source_path)
-        released = list(session.scalars(jobs))
+        released += session.scalars(jobs)
+    tidy_up(services)
+    return row
+
+
+@contextmanager
+def _locked(
+    services: Services, scope: Scope, id_or_name: str, generation: str
+) -> Iterator[tuple[Session, KnowledgeBase, Generation, list[str]]]:
+    """A transaction with both rows locked. Paths that are put into the list are of files that jobs no longer name."""
+    with services.database.read() as session:
+        wanted = _find(session, scope, id_or_name, generation)
+    released: list[str] = []
+    with services.database.write() as session:
+        knowledge_base, row = locked(session, wanted.id, wanted.knowledge_base_id)
+        yield session, knowledge_base, row, released
     files.release(services.database, services.settings.files_folder, wanted.knowledge_base_id, released)
-    finish_drop(services, wanted)
-    tidy_up(services)
-
-
-def finish_drop(services: Services, generation: Generation) -> None:
-    """Removes all that is left of a generation, in small transactions. May be called again after a crash."""
-    services.generations.close(generation.id)
-    of_generation = GenerationDocument.generation_id == generation.id
-    while True:
-        with services.database.write() as session:
-            some = select(GenerationDocument.document_key).where(of_generation).limit(_DOCUMENTS_AT_ONCE)
-            keys = session.scalars(some).all()
-            for table in (Passage, Page, GenerationDocument):
-                of_documents = (table.generation_id == generation.id, table.document_key.in_(keys))
-                session.execute(delete(table).where(*of_documents))
-            if not keys:
-                session.execute(delete(Passage).where(Passage.generation_id == generation.id))
-                session.execute(delete(Generation).where(Generation.id == generation.id))
-                break
-    folder = services.generations.folder(generation.knowledge_base_id, generation.id)
-    try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return  # no snapshot was ever written, or somebody else was at it as well
-    except OSError as error:  # a worker may just be writing there; an idle one removes it later
-        _LOG.warning("%s of a dropped generation could not be removed yet: %s", folder, error)
-
-
-def dropping(services: Services) -> list[Generation]:
-    """Those whose removal has begun and not ended."""
-    with services.database.read() as session:
-        return list(session.scalars(select(Generation).where(Generation.status == GenerationStatus.DROPPING)))
-
-
-def open_ready(services: Services) -> None:
-    """Opens generations before they answer, so that the first question need not wait; closes those that rest.
-
-    For processes that answer questions, every second or so. Raises `Conflict` or `RagError` for one that cannot be
-    opened.
-    """
-    with services.database.read() as session:
-        query = select(Generation).where(Generation.status == GenerationStatus.READY)
-        ready = list(session.scalars(query))
-    tidy_up(services)
-    for generation in ready:
-        services.embedders.of(generation)
-        services.generations.index(generation).refresh(services.generations.store(generation))
-
-
-def tidy_up(services: Services) -> None:
-    """Closes generations that have not answered for a while, and lets go of embedders that nobody needs."""
-    lately = now() - timedelta(seconds=CLOSED_AFTER_S)
-    rests = or_(Generation.status == GenerationStatus.DROPPING, _retired_before(lately))
-    with services.database.read() as session:
-        rows = session.execute(select(Generation.id, Generation.embedder).where(~rests)).all()
-    services.generations.keep_only({row.id for row in rows})
-    services.embedders.keep_only({row.embedder for row in rows})
-
-
-def _retired_before(moment: datetime) -> Any:
-    return (Generation.status == GenerationStatus.RETIRED) & (Generation.switched_at < moment)
 
 
 def _find(session: Session, scope: Scope, id_or_name: str, generation: str) -> Generation:

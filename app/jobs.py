@@ -17,7 +17,7 @@ job, document everywhere. Leases compare the clocks of the machines: they must a
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.db import Database
+from app.db import Database, in_parts
 from app.errors import Conflict
 from app.models import Document, Job, new_id, now
 
@@ -40,7 +40,6 @@ UNFINISHED_STATUSES = ("queued", "parsing", "embedding", "indexing")
 
 _FIRST_DELAY_S = 5.0
 _LONGEST_DELAY_S = 300.0
-_KEYS_AT_ONCE = 500  # PostgreSQL and SQLite take no more than some thousands of parameters
 
 
 class JobStatus(StrEnum):
@@ -87,7 +86,7 @@ def enqueue(session: Session, job: Job, *, takes_over: bool = True) -> list[str]
     replaced = withdraw(session, job)
     session.add(job)
     session.flush()
-    for some in _in_parts(keys):
+    for some in in_parts(keys):
         session.execute(update(Document).where(Document.key.in_(some)).values(job_id=job.id))
     return replaced
 
@@ -262,12 +261,6 @@ class JobQueue:
             waiting = select(Job.id).where(_claimable(now()), Job.generation_id.is_(None))
             return session.scalar(waiting.limit(1)) is not None
 
-    def is_held(self, claim: Claim) -> bool:
-        """Whether the job is still the claimant's."""
-        mine = and_(Job.id == claim.job_id, Job.lease_owner == claim.owner, Job.status == JobStatus.RUNNING)
-        with self.database.read() as session:
-            return session.scalar(select(Job.id).where(mine)) is not None
-
     def _take(self, session: Session, job: Job) -> Claim:
         job.status = JobStatus.RUNNING
         job.attempts += 1
@@ -351,15 +344,10 @@ def _settle_documents(session: Session, job_id: str, outcome: JobStatus, message
             ending = ("failed", failure_message(message, version))
         endings.setdefault(ending, []).append(key)
     for (status, words), keys in endings.items():
-        for some in _in_parts(keys):
+        for some in in_parts(keys):
             session.execute(update(Document).where(Document.key.in_(some)).values(status=status, message=words))
 
 
 def failure_message(message: str, version: int) -> str:
     """Why a document could not be read, and what still answers in its place."""
     return f"{message} Version {version} goes on answering." if version else message
-
-
-def _in_parts(keys: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(keys), _KEYS_AT_ONCE):
-        yield keys[start : start + _KEYS_AT_ONCE]

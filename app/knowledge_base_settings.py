@@ -34,7 +34,9 @@ class KnowledgeBaseSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dense_weight: float | None = Field(None, ge=0, le=1, description="Share of the vectors in the mix with BM25.")
+    dense_weight: float | None = Field(
+        None, ge=0, le=1, description="A plain mix instead of learned weights: the share of the vectors."
+    )
     answer_passages: int | None = Field(None, ge=1, le=20, description="Passages an answer is made from.")
     answerer: AnswererName | None = Field(None, description="extractive or generative.")
     refuse_below: float | None = Field(
@@ -60,9 +62,9 @@ class KnowledgeBaseSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSettings:
-    """What holds for one knowledge base. Of the probabilities, None means the answerer's own."""
+    """What holds for one knowledge base. Of the probabilities, None means the answerer's own; of the mix, no mix."""
 
-    dense_weight: float
+    dense_weight: float | None
     answer_passages: int
     answerer: AnswererName
     refuse_below: float | None

@@ -154,7 +154,7 @@ def search(services: Services, scope: Scope, id_or_name: str, request: SearchReq
     with services.database.read() as session:
         row = scope.knowledge_base(session, id_or_name)
     try:
-        found = services.retriever(row).search(
+        found = services.searcher(row).search(
             request.query, top_k=request.top_k, filter=request.filter, history=(), timings=timings
         )
     except UnknownFilter as error:

@@ -7,20 +7,16 @@ over every text of the knowledge base. Does not know how texts are hashed.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from app.db import Database
+from app.db import Database, in_parts
 from app.models import Document, Generation, Passage, PassageVectors
 from app.passages import unpack_vectors
 
-_Of = TypeVar("_Of")
 _HASH_LENGTH = 16  # `ingestion.waiting.HASH_LENGTH`; as two numbers of 8 bytes
-_AT_ONCE = 500  # PostgreSQL and SQLite take no more than some thousands of parameters
 
 
 class StoredVectors:
@@ -52,7 +48,7 @@ class StoredVectors:
         keys: list[int] = []
         hashes: list[bytes] = []
         with self._database.read() as session:
-            for some in _parts(documents):
+            for some in in_parts(documents):
                 query = (
                     select(PassageVectors.passage_key, PassageVectors.text_hashes)
                     .join(Passage, Passage.key == PassageVectors.passage_key)
@@ -82,7 +78,7 @@ class StoredVectors:
     def _read(self, keys: Sequence[int]) -> Iterator[tuple[list[bytes], NDArray[np.float16]]]:
         """Hashes and vectors of each of these passages that is still there."""
         columns = (PassageVectors.text_hashes, PassageVectors.vectors)
-        for some in _parts(keys):
+        for some in in_parts(keys):
             with self._database.read() as session:
                 rows = session.execute(select(*columns).where(PassageVectors.passage_key.in_(some))).all()
             for hashes, packed in rows:
@@ -94,9 +90,3 @@ class StoredVectors:
 
 def _heads(hashes: Collection[bytes]) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(hashes), "<u8")[::2].astype(np.uint64)
-
-
-def _parts(items: Collection[_Of]) -> Iterator[list[_Of]]:
-    iterator = iter(items)
-    while part := list(islice(iterator, _AT_ONCE)):
-        yield part

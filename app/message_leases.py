@@ -122,7 +122,7 @@ def _take_up(session: Session, message: Message, lease: str, lease_s: float, adm
     question = session.get_one(Message, message.reply_to)
     _, history = turns_before(session, message.conversation_id, before=question.ordinal)
     knowledge_base = session.get_one(KnowledgeBase, conversation.knowledge_base_id)
-    wanted = asked(question.text, history, question.request)
+    wanted = asked(question.text, history, question.request, conversation.state)
     admit(knowledge_base, wanted)
     session.execute(delete(Citation).where(Citation.message_id == message.id))
     conversation.change += 1

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from app.conversation_state import context_of, state_shape
 from app.db import Database
 from app.message_statements import CITED, HISTORY
 from app.models import Citation, Conversation, Feedback, Message, now
@@ -102,6 +103,7 @@ def conversation_with_messages(database: Database, scope: Scope, conversation_id
             knowledge_base=row.knowledge_base_id,
             change=row.change,
             created_at=row.created_at,
+            state=state_shape(row.state),
             messages=messages,
         )
 
@@ -121,9 +123,12 @@ def shapes_of(session: Session, rows: Sequence[Message]) -> list[MessageShape]:
     return [MessageShape.of(row, of_message[row.id], ratings.get(row.id)) for row in rows]
 
 
-def asked(text: str, history: tuple[rag.Turn, ...], request: Mapping[str, Any]) -> rag.Question:
-    """What is handed to a chain for a message's text and request."""
-    return rag.Question(text, history, request.get("filter") or {}, tuple(request.get("images") or ()))
+def asked(
+    text: str, history: tuple[rag.Turn, ...], request: Mapping[str, Any], state: Mapping[str, Any]
+) -> rag.Question:
+    """What is handed to a chain for a message's text and request, in a conversation of this state."""
+    filter, images = request.get("filter") or {}, tuple(request.get("images") or ())
+    return rag.Question(text, history, filter, images, context_of(request.get("context") or {}, state))
 
 
 def turns_before(session: Session, conversation_id: str, before: int | None = None) -> tuple[int, tuple[rag.Turn, ...]]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from app.conversation_state import remembered
 from app.db import Database
 from app.message_leases import Admit, Assignment
 from app.message_reading import asked, shape_of, turns_before
@@ -25,7 +26,9 @@ from app.message_statements import ADVANCE, INSERT_CITATIONS, INSERT_MESSAGES, K
 from app.models import Citation, Conversation, KnowledgeBase, Message, new_id, now
 from app.scope import Scope
 from app.shapes import CACHED, CitationShape, ErrorBody, MessageShape, spans_to_row
+from app.understood_shapes import UnderstoodShape, choices_of
 from rag import types as rag
+from rag.answerers.base import GUARD, NOT_FOUND
 from rag.answerers.fallback import FALLBACK
 
 _CITATION_COLUMNS = tuple(column.key for column in Citation.__table__.columns if column.key != "message_id")
@@ -66,7 +69,7 @@ def receive(
             return Receipt(answer=shape_of(session, session.get_one(Message, known.id)))
         ordinal, history = turns_before(session, conversation_id)
         knowledge_base = session.get_one(KnowledgeBase, conversation.knowledge_base_id)
-        wanted = asked(text, history, request)
+        wanted = asked(text, history, request, conversation.state)
         admit(knowledge_base, wanted)
         change, asked_at = conversation.change, now()
         shared = {**same, "created_at": asked_at, "timings_ms": {}, "details": {}}
@@ -129,9 +132,7 @@ def finish(
         "timings_ms": {name: round(float(value), 3) for name, value in answer.timings_ms.items()},
         "details": {**assignment.details, **answer.details},
     }
-    cited = list(dict.fromkeys(each.passage_id for each in answer.citations))
-    remembered = {"cited": cited, "searched_for": answer.searched_for}
-    return _end(database, assignment, citations, ended, remembered=remembered)
+    return _end(database, assignment, citations, ended, remembering=remembered(assignment.question, answer))
 
 
 def fail(
@@ -187,7 +188,7 @@ def _end(
     citations: Sequence[Citation],
     ended: Mapping[str, Any],
     *,
-    remembered: Mapping[str, Any] | None = None,
+    remembering: Mapping[str, Any] | None = None,
     error: ErrorBody | None = None,
     unless_read: bool = False,
 ) -> tuple[int, MessageShape] | None:
@@ -204,7 +205,7 @@ def _end(
             return None
         if citations:
             session.execute(INSERT_CITATIONS, [_columns(each, message.id) for each in citations])
-        state = {**conversation.state, **(remembered or {})}
+        state = {**conversation.state, **(remembering or {})}
         session.execute(ADVANCE, {"of": message.conversation_id, "new_change": change, "new_state": state})
     return change, _ended_shape(assignment, citations, {**ended, "error": error})
 
@@ -227,5 +228,7 @@ def _ended_shape(assignment: Assignment, citations: Sequence[Citation], ended: M
         known["kind"] = rag.AnswerKind(known["kind"])
     details = ended.get("details", {})
     known["fallback"], known["cached"] = details.get(FALLBACK), details.get(CACHED, False)
+    known["choices"], known["understood"] = choices_of(details), UnderstoodShape.of(details)
+    known["not_found"], known["guard"] = details.get(NOT_FOUND, []), details.get(GUARD)
     known["citations"] = [CitationShape.of(each) for each in citations]
     return assignment.message.model_copy(update=known)

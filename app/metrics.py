@@ -21,6 +21,7 @@ from app.models import Job
 from app.runtime_health import RuntimeHealth
 from app.runtime_metrics import RuntimeCollector
 from app.shapes import CACHED
+from rag.answerers.base import GUARD
 from rag.answerers.fallback import FALLBACK
 from rag.types import Answer, AnswerEvent, Token
 
@@ -80,6 +81,34 @@ class Metrics:
             "Markers of a model's answer that named no passage.",
             registry=self._registry,
         )
+        self._sentences = Counter(
+            "answerdesk_generated_sentences_total",
+            "Sentences of generated answers: all, cited (coverage), with words that their pages do not have, left out.",
+            ["what"],
+            registry=self._registry,
+        )
+        self._claims = Counter(
+            "answerdesk_generated_claims_total",
+            "Numbers, dates, codes and names in generated answers looked up in the cited pages (precision).",
+            ["found"],
+            registry=self._registry,
+        )
+        self._quotations = Counter(
+            "answerdesk_unsupported_quotations_total",
+            "Quotations of a model that no cited page has; none was shown as one.",
+            registry=self._registry,
+        )
+        self._planted = Counter(
+            "answerdesk_planted_sentences_total",
+            "Sentences of manuals addressed to a model and left out of its prompt.",
+            registry=self._registry,
+        )
+        self._guarded = Counter(
+            "answerdesk_guarded_questions_total",
+            "Questions that tried to steer the assistant.",
+            ["answer"],
+            registry=self._registry,
+        )
         self._fallbacks = Counter(
             "answerdesk_fallback_answers_total",
             "Answers quoted from the manuals because the chat model was busy or down.",
@@ -128,6 +157,24 @@ class Metrics:
         dropped = answer.details.get("dropped_markers", 0)
         if isinstance(dropped, int):
             self._dropped_markers.inc(dropped)
+        if CACHED not in answer.details:
+            self._count_checks(answer)
+
+    def _count_checks(self, answer: Answer) -> None:
+        """What checking a generated answer found, and a question that was noticed."""
+
+        def number(name: str) -> int:
+            value = answer.details.get(name, 0)
+            return value if isinstance(value, int) else 0
+
+        for what in ("sentences", "cited_sentences", "not_found_sentences", "dropped_sentences"):
+            self._sentences.labels(what.removesuffix("_sentences").replace("sentences", "all")).inc(number(what))
+        self._claims.labels("true").inc(number("found_claims"))
+        self._claims.labels("false").inc(number("claims") - number("found_claims"))
+        self._quotations.inc(number("unsupported_quotations"))
+        self._planted.inc(number("planted_left_out"))
+        if GUARD in answer.details:
+            self._guarded.labels(answer.kind.value).inc()
 
     def count_failure(self, code: str) -> None:
         self._failures.labels(code).inc()

@@ -116,7 +116,7 @@ class Generation(Base):
     id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
     knowledge_base_id: Mapped[str] = mapped_column(ForeignKey("knowledge_base.id", ondelete="CASCADE"))
     number: Mapped[int] = mapped_column(default=1)  # for people, from 1 in each knowledge base
-    status: Mapped[str] = mapped_column(String(16), default="active")  # see app.generations
+    status: Mapped[str] = mapped_column(String(16), default="active")  # see app.generation_state
     change: Mapped[int] = mapped_column(BigInteger, default=0)  # the knowledge base's, when it was last concerned
     embedder: Mapped[str] = mapped_column(String(200))
     embedder_model: Mapped[str] = mapped_column(String(1000), default="")
@@ -288,17 +288,19 @@ class Removal(Base):
 class DocumentReport(Base):
     """What was found out about a generation's documents, and which filters have been applied to it.
 
-    `findings` are true of `change`; `filters` were applied up to `applied_change` (`app.document_filters`).
+    `findings` are true of `change`; `filters` were applied up to `applied_change` (`app.document_filters`), and
+    `message` says why they could not be applied since.
     """
 
     __tablename__ = "document_report"
 
     generation_id: Mapped[str] = mapped_column(ForeignKey("generation.id", ondelete="CASCADE"), primary_key=True)
     change: Mapped[int] = mapped_column(BigInteger, default=-1)
-    findings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    findings: Mapped[dict[str, Any]] = mapped_column(default=dict, deferred=True)  # long, and wanted for reports only
     made_at: Mapped[datetime] = mapped_column(default=now)
     applied_change: Mapped[int] = mapped_column(BigInteger, default=-1)
     filters: Mapped[list[Any]] = mapped_column(default=list)
+    message: Mapped[str | None] = mapped_column(Text)
 
 
 class SyncSource(Base):
@@ -415,4 +417,68 @@ class Feedback(Base):
     message_id: Mapped[str] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"), unique=True)
     rating: Mapped[str] = mapped_column(String(8))  # up, down
     comment: Mapped[str] = mapped_column(Text, default="")
+    review: Mapped[str | None] = mapped_column(String(16))  # of a thumbed-down answer: accepted or dismissed
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class GoldenQuestion(Base):
+    """A question whose right answer is known, as `rag.evaluation.questions.record_of` writes it.
+
+    `name` is the id it has in files; `message_id` the thumbed-down answer that it came from, which it
+    may outlive.
+    """
+
+    __tablename__ = "golden_question"
+    __table_args__ = (UniqueConstraint("knowledge_base_id", "name"),)
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    knowledge_base_id: Mapped[str] = mapped_column(ForeignKey("knowledge_base.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(200))
+    record: Mapped[dict[str, Any]]
+    message_id: Mapped[str | None] = mapped_column(String(36))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+
+class GoldenRun(Base):
+    """The golden questions of a knowledge base, asked once, with `tried` in place of its own settings.
+
+    `used` is what held in the end: settings, model, embedder, generation and change number.
+    """
+
+    __tablename__ = "golden_run"
+    __table_args__ = (
+        UniqueConstraint("knowledge_base_id", "number"),
+        Index("ix_golden_run_claim", "status", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True, default=new_id)
+    knowledge_base_id: Mapped[str] = mapped_column(ForeignKey("knowledge_base.id", ondelete="CASCADE"))
+    number: Mapped[int]  # for people, from 1 in each knowledge base
+    status: Mapped[str] = mapped_column(String(16), default="queued")  # queued, running, done, failed, cancelled
+    note: Mapped[str] = mapped_column(String(200), default="")
+    tried: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    used: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    total: Mapped[int]
+    figures: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    message: Mapped[str] = mapped_column(Text, default="")
+    attempts: Mapped[int] = mapped_column(default=0)  # since the last question that was answered
+    lease_owner: Mapped[str | None] = mapped_column(String(100))
+    lease_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class GoldenResult(Base):
+    """One question of a run, copied, so that the run stays readable; `outcome` is null until it has been asked."""
+
+    __tablename__ = "golden_result"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("golden_run.id", ondelete="CASCADE"), primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    question_id: Mapped[str] = mapped_column(String(36))  # no foreign key: the result outlives the question
+    record: Mapped[dict[str, Any]]
+    outcome: Mapped[str | None] = mapped_column(String(24))  # see rag.evaluation.asking.Outcome
+    values: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict)  # the answer, what was found, confidence, times

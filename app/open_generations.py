@@ -6,7 +6,7 @@ generation that answers at that moment, whichever that was when it was asked. Do
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock
 
@@ -35,8 +35,18 @@ CLOSED_AFTER_S = 600.0
 """A generation that no longer answers stays open this long, for there is a way back."""
 
 
+@dataclass(slots=True)
+class _Open:
+    """What is open of one generation, and goes together."""
+
+    knowledge_base_id: str
+    store: SqlPassageStore
+    index: KnowledgeBaseIndex
+    retrievers: dict[RetrievalSettings, HybridRetriever] = field(default_factory=dict)
+
+
 class OpenGenerations:
-    """One store and one index a generation, for the whole process. For several threads at once.
+    """One store and one index a generation, for the whole process, and its retrievers. For several threads at once.
 
     A generation is given as its row, read in any session; rows never change what their generation was made with.
     """
@@ -53,28 +63,13 @@ class OpenGenerations:
         self._index_folder = index_folder
         self._question_embedder = question_embedder
         self._lock = RLock()
-        self._stores: dict[str, SqlPassageStore] = {}
-        self._indexes: dict[str, KnowledgeBaseIndex] = {}
+        self._open: dict[str, _Open] = {}
 
     def store(self, generation: Generation) -> SqlPassageStore:
-        with self._lock:
-            if generation.id not in self._stores:
-                self._stores[generation.id] = SqlPassageStore(
-                    self.database, generation.knowledge_base_id, generation.id, generation.dimension
-                )
-            return self._stores[generation.id]
+        return self._opened(generation).store
 
     def index(self, generation: Generation) -> KnowledgeBaseIndex:
-        with self._lock:
-            if generation.id not in self._indexes:
-                self._indexes[generation.id] = KnowledgeBaseIndex(
-                    self.folder(generation.knowledge_base_id, generation.id),
-                    embedder=generation.embedder,
-                    dimension=generation.dimension,
-                    chunker=int(generation.chunker_version),
-                    generation=generation.id,
-                )
-            return self._indexes[generation.id]
+        return self._opened(generation).index
 
     def folder(self, knowledge_base_id: str, generation_id: str) -> Path:
         """Where the files of a generation's index are."""
@@ -82,23 +77,49 @@ class OpenGenerations:
 
     def retriever(self, generation: Generation, settings: RetrievalSettings) -> HybridRetriever:
         """Raises `Conflict` when the embedder cannot be had."""
-        return HybridRetriever(
-            index=self.index(generation),
-            store=self.store(generation),
-            embeddings=self._question_embedder(self.embedders.of(generation)),
-            settings=settings,
-        )
+        found = self.open_retriever(generation.id, settings)
+        if found is not None:
+            return found
+        embeddings = self._question_embedder(self.embedders.of(generation))  # may take minutes: not under the lock
+        with self._lock:
+            open_ = self._opened(generation)
+            made = HybridRetriever(index=open_.index, store=open_.store, embeddings=embeddings, settings=settings)
+            return open_.retrievers.setdefault(settings, made)
+
+    def open_retriever(self, generation_id: str, settings: RetrievalSettings) -> HybridRetriever | None:
+        """The retriever if there is one; that of a generation that has been closed there is no longer."""
+        open_ = self._open.get(generation_id)
+        return None if open_ is None else open_.retrievers.get(settings)
 
     def close(self, generation_id: str) -> None:
         with self._lock:
-            self._stores.pop(generation_id, None)
-            self._indexes.pop(generation_id, None)
+            self._open.pop(generation_id, None)
+
+    def close_all_of(self, knowledge_base_id: str) -> None:
+        """Closes every generation of a knowledge base."""
+        with self._lock:
+            self._open = {id_: each for id_, each in self._open.items() if each.knowledge_base_id != knowledge_base_id}
 
     def keep_only(self, generation_ids: Collection[str]) -> None:
         """Closes all others."""
         with self._lock:
-            self._stores = {id_: store for id_, store in self._stores.items() if id_ in generation_ids}
-            self._indexes = {id_: index for id_, index in self._indexes.items() if id_ in generation_ids}
+            self._open = {id_: each for id_, each in self._open.items() if id_ in generation_ids}
+
+    def _opened(self, generation: Generation) -> _Open:
+        with self._lock:
+            if generation.id not in self._open:
+                self._open[generation.id] = _Open(
+                    generation.knowledge_base_id,
+                    SqlPassageStore(self.database, generation.knowledge_base_id, generation.id, generation.dimension),
+                    KnowledgeBaseIndex(
+                        self.folder(generation.knowledge_base_id, generation.id),
+                        embedder=generation.embedder,
+                        dimension=generation.dimension,
+                        chunker=int(generation.chunker_version),
+                        generation=generation.id,
+                    ),
+                )
+            return self._open[generation.id]
 
 
 class GenerationRetriever:
@@ -108,15 +129,10 @@ class GenerationRetriever:
         self._open = open_
         self._knowledge_base_id = knowledge_base_id
         self._settings = settings
-        self._retrievers: dict[str, HybridRetriever] = {}
 
     def open(self, generation: Generation) -> HybridRetriever:
-        """The generation's retriever; the others are let go. Raises `Conflict` when its embedder cannot be had."""
-        found = self._retrievers.get(generation.id)
-        if found is None:
-            found = self._open.retriever(generation, self._settings)
-            self._retrievers = {generation.id: found}
-        return found
+        """The generation's retriever. Raises `Conflict` when its embedder cannot be had."""
+        return self._open.retriever(generation, self._settings)
 
     def search(
         self,
@@ -144,7 +160,7 @@ class GenerationRetriever:
     def _now(self) -> tuple[HybridRetriever, str]:
         with self._open.database.read() as session:
             generation_id = self._answering_id(session)
-            found = self._retrievers.get(generation_id)
+            found = self._open.open_retriever(generation_id, self._settings)
             if found is not None:
                 return found, generation_id
             generation = session.get(Generation, generation_id)

@@ -181,6 +181,7 @@ class SqlPassageStore:
                 Document.title,
                 PassageRow.heading_path,
                 PassageRow.text,
+                PassageRow.windows,
                 PassageVectors.vectors,
             )
             .join(Document, Document.key == PassageRow.document_key)
@@ -192,11 +193,14 @@ class SqlPassageStore:
         return session.execute(query).all()
 
     def _indexed(self, row: Row[Any]) -> IndexedPassage:
+        words = index_words(row.title, row.heading_path, row.text)
+        front = len(words) - len(row.text)
         return IndexedPassage(
             key=row.key,
             document_key=row.document_key,
-            words=index_words(row.title, row.heading_path, row.text),
+            words=words,
             vectors=unpack_vectors(row.vectors, self.dimension),
+            window_starts=tuple(front + start for start, _ in row.windows),
         )
 
 

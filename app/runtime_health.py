@@ -5,12 +5,12 @@ their own errors.
 """
 
 import time
-from ipaddress import ip_address
 from threading import Lock
 
 import httpx
 
 from app.settings import AnswererName, Settings, WhenUnavailable
+from model_runtime.addresses import is_loopback
 
 ASK_EVERY_S = 5.0
 WAIT_AT_MOST_S = 2.0
@@ -55,7 +55,7 @@ class RuntimeHealth:
                 f"{address}/models",
                 headers={"Authorization": f"Bearer {key}"},
                 timeout=WAIT_AT_MOST_S,
-                trust_env=not _is_on_this_machine(address),  # no proxy of the environment leads back here
+                trust_env=not is_loopback(httpx.URL(address).host),  # no proxy of the environment leads back here
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return f"The chat model does not answer at {address} ({type(error).__name__}). Is it running?"
@@ -64,11 +64,3 @@ class RuntimeHealth:
         if reply.status_code >= 500:
             return f"The chat model at {address} says status {reply.status_code}: it may be starting."
         return None
-
-
-def _is_on_this_machine(address: str) -> bool:
-    host = httpx.URL(address).host
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False  # a name: where it leads is the resolver's or the proxy's matter

@@ -12,7 +12,17 @@ from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
-from app.models import DEFAULT_WORKSPACE, Citation, Conversation, Document, Job, KnowledgeBase, Message
+from app.models import (
+    DEFAULT_WORKSPACE,
+    Citation,
+    Conversation,
+    Document,
+    GoldenQuestion,
+    GoldenRun,
+    Job,
+    KnowledgeBase,
+    Message,
+)
 
 _Row = TypeVar("_Row")
 
@@ -55,6 +65,23 @@ class Scope:
 
     def job(self, session: Session, job_id: str) -> Job:
         return _one(session, self.job_query().where(Job.id == job_id), "job", job_id)
+
+    def golden_question_query(self, knowledge_base: KnowledgeBase) -> Select[GoldenQuestion]:
+        """Of a knowledge base that was itself looked up here."""
+        return select(GoldenQuestion).where(GoldenQuestion.knowledge_base_id == knowledge_base.id)
+
+    def golden_question(self, session: Session, knowledge_base: KnowledgeBase, question_id: str) -> GoldenQuestion:
+        query = self.golden_question_query(knowledge_base).where(GoldenQuestion.id == question_id)
+        return _one(session, query, "golden question", question_id)
+
+    def golden_run_query(self, knowledge_base: KnowledgeBase) -> Select[GoldenRun]:
+        """Of a knowledge base that was itself looked up here."""
+        return select(GoldenRun).where(GoldenRun.knowledge_base_id == knowledge_base.id)
+
+    def golden_run(self, session: Session, knowledge_base: KnowledgeBase, id_or_number: str) -> GoldenRun:
+        number = int(id_or_number) if id_or_number.isdecimal() and len(id_or_number) < 10 else -1
+        named = or_(GoldenRun.id == id_or_number, GoldenRun.number == number)
+        return _one(session, self.golden_run_query(knowledge_base).where(named), "run", id_or_number)
 
     def conversation_query(self) -> Select[Conversation]:
         return select(Conversation).where(Conversation.workspace_id == self.workspace_id)

@@ -79,7 +79,10 @@ class IngestionSettings(Section):
         80, ge=16, le=400, description="Length of a Chinese window in characters, of new knowledge bases."
     )
     parser_memory_mb: int = Field(
-        2048, ge=256, le=1_048_576, description="Memory that reading one file may take, in MiB; more fails the page."
+        2048,
+        ge=256,
+        le=1_048_576,
+        description="Memory that reading one file may take, in MiB; more fails the page. Text recognition needs 1900.",
     )
     page_timeout_s: float = Field(
         60.0, ge=1, le=3600, description="Longest time for one page, or a file without pages; then it is passed over."
@@ -88,12 +91,17 @@ class IngestionSettings(Section):
         14_400.0,
         ge=1,
         le=604_800,
-        description="Longest time for reading one file, waiting for embedding not counted; a scan takes 3 a page.",
+        description="Longest time for reading one file, and 4 more for each page read. Embedding is not counted.",
     )
 
 
 class RetrievalSettings(Section):
-    dense_weight: float = Field(0.65, ge=0, le=1, description="Share of the vectors in the mix; the rest is BM25.")
+    dense_weight: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="A plain mix instead of learned weights: the share of the vectors; else BM25.",
+    )
     answer_passages: int = Field(3, ge=1, le=20, description="Passages an answer is made from.")
 
 
@@ -107,6 +115,11 @@ class WhenUnavailable(StrEnum):
     EXTRACTIVE = "extractive"
 
 
+class WhenNotFound(StrEnum):
+    FLAG = "flag"
+    DROP = "drop"
+
+
 class AnswersSettings(Section):
     answerer: AnswererName = Field(
         AnswererName.EXTRACTIVE, description="extractive (verbatim sentences) or generative (a chat model)."
@@ -118,6 +131,11 @@ class AnswersSettings(Section):
     )
     chat_base_url: str = Field("", description="OpenAI-compatible address of the chat endpoint, ending in /v1.")
     chat_api_key: SecretStr = Field(SecretStr("none"), description="Key for the chat endpoint.")
+    rewrite_follow_ups: bool = Field(
+        False,
+        description="The chat model writes questions that lean on earlier turns anew before they are searched for; "
+        "only in generative knowledge bases, and used only when it adds no words of its own.",
+    )
     chat_reads_images: bool = Field(
         False, description="Whether the chat model looks at pictures (is multimodal); then those in questions go to it."
     )
@@ -161,6 +179,15 @@ class AnswersSettings(Section):
     when_unavailable: WhenUnavailable = Field(
         WhenUnavailable.ERROR,
         description="What a question gets when the chat model is busy or down: error, or extractive (a marked quote).",
+    )
+    when_not_found: WhenNotFound = Field(
+        WhenNotFound.FLAG,
+        description="A generated sentence that says what its cited pages do not: flag (noted behind it), or drop.",
+    )
+    injection_guard: bool = Field(
+        True,
+        description="Questions that try to steer the assistant are kept from the chat model and looked up in the "
+        "manuals. Told by wording and vector; with another embedder than the default by wording alone.",
     )
     try_again_after_s: float = Field(
         3.0, gt=0, le=300, description="How long a chat model that could not be reached is left alone, in seconds."

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app import models
+from app.understood_shapes import ChoiceShape, ConversationStateShape, Shape, UnderstoodShape, choices_of
 from rag import types as rag
+from rag.answerers.base import GUARD, NOT_FOUND
 from rag.answerers.fallback import FALLBACK, FallbackReason
 
 CACHED = "cached"
@@ -23,10 +25,6 @@ Rating = Literal["up", "down"]
 DocumentStatus = Literal[
     "queued", "parsing", "embedding", "indexing", "ready", "ready_with_warnings", "failed", "cancelled"
 ]
-
-
-class Shape(BaseModel):
-    model_config = ConfigDict(frozen=True)
 
 
 class ErrorBody(Shape):
@@ -307,6 +305,12 @@ class MessageShape(Shape):
         None, description="Why the manuals are quoted though a chat model should have answered."
     )
     cached: bool = Field(False, description="Whether the answer had been made before.")
+    choices: list[ChoiceShape] = Field([], description="What a question_back offers to choose from.")
+    understood: UnderstoodShape | None = Field(None, description="Which products the answer is about, when known.")
+    not_found: list[str] = Field([], description="Parts of a generated answer that its cited pages do not have.")
+    guard: dict[str, Any] | None = Field(
+        None, description="Why the question was taken for an attempt to steer the assistant: probability, by, signs."
+    )
     rating: Rating | None = Field(None, description="What its reader thought of it; null until they said so.")
     created_at: datetime
 
@@ -330,6 +334,10 @@ class MessageShape(Shape):
             error=row.details.get("error"),
             fallback=row.details.get(FALLBACK),
             cached=row.details.get(CACHED, False),
+            choices=choices_of(row.details),
+            understood=UnderstoodShape.of(row.details),
+            not_found=row.details.get(NOT_FOUND, []),
+            guard=row.details.get(GUARD),
             rating=rating,
             created_at=row.created_at,
         )
@@ -349,6 +357,7 @@ class ConversationShape(Shape):
 
 
 class ConversationWithMessages(ConversationShape):
+    state: ConversationStateShape = ConversationStateShape()
     messages: list[MessageShape]
 
 

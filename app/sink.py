@@ -5,12 +5,11 @@ generation. Every write proves the job's lease first (`app.jobs.hold`). Knows no
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import islice
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from sqlalchemy import delete, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from app import files, source_maps
+from app.db import in_parts
 from app.errors import NotFound
 from app.facets import described
 from app.jobs import UNFINISHED_STATUSES, Claim, JobQueue, LeaseLost, failure_message, hold
@@ -41,18 +41,21 @@ from ingestion.errors import Cancelled, IngestionError
 from ingestion.pipeline import ReadyDocument
 
 _BETWEEN_REPORTS_S = 0.3
-_Row = TypeVar("_Row")
-_ROWS_AT_ONCE = 500  # PostgreSQL and SQLite take no more than some thousands of parameters
 _NOT_STORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL stores no NUL, UTF-8 knows no lone surrogates
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """A document as it was before: its row's key, the version and the file that are replaced."""
+    """A document's row: its key, version and file, and what admins have said of it. Of the columns `STORED`."""
 
     key: int
     version: int
     file_path: str
+    edits: Mapping[str, Any] | None
+
+
+STORED = (Document.external_id, Document.key, Document.version, Document.file_path, Document.edits)
+"""The external id, then the fields of `StoredDocument`."""
 
 
 class SqlSink:
@@ -145,13 +148,13 @@ class SqlSink:
         of_job = of_job.where(Document.job_id == self._claim.job_id)
         with self._database.read() as session:
             own = {row.key: row.version for row in session.execute(of_job)}
-        for keys in _in_parts(sorted(self._seen - own.keys())):
+        for keys in in_parts(sorted(self._seen - own.keys())):
             settled = (Document.key.in_(keys), Document.status.not_in(UNFINISHED_STATUSES))
             with self._database.write() as session:
                 hold(session, self._claim, self._queue.lease_s)
                 session.execute(update(Document).where(*settled).values(job_id=self._claim.job_id))
         removed = 0
-        for keys in _in_parts(sorted(own.keys() - self._seen) if self._seen else []):
+        for keys in in_parts(sorted(own.keys() - self._seen) if self._seen else []):
             with self._database.write() as session:
                 change = self._raise_change(session) if any(own[key] for key in keys) else 0
                 hold(session, self._claim, self._queue.lease_s)
@@ -196,7 +199,9 @@ class SqlSink:
         stored: Mapping[str, StoredDocument],
         change: int,
     ) -> None:
-        """What the documents hold, as this generation has it."""
+        """What the documents hold, as this generation has it; they may be none by now."""
+        if not documents:
+            return  # an insert of no rows would be one of a row of defaults
         keys = {external_id: stored[external_id].key for external_id in documents}
         _write_pages(session, documents, keys, self._generation_id)
         _write_passages(session, self._claim.knowledge_base_id, documents, keys, change, self._generation_id)
@@ -213,22 +218,21 @@ class SqlSink:
         session.execute(insert(GenerationDocument), rows)
 
     def _stored(self, session: Session, external_ids: Mapping[str, Any] | Sequence[str]) -> dict[str, StoredDocument]:
-        query = select(Document.external_id, Document.key, Document.version, Document.file_path).where(
+        query = select(*STORED).where(
             Document.knowledge_base_id == self._claim.knowledge_base_id,
             Document.external_id.in_(list(external_ids)),
         )
-        return {row.external_id: StoredDocument(row.key, row.version, row.file_path) for row in session.execute(query)}
+        return {external_id: StoredDocument(*row) for external_id, *row in session.execute(query)}
 
     def _write_documents(
         self, session: Session, documents: Mapping[str, ReadyDocument], before: Mapping[str, StoredDocument]
     ) -> dict[str, StoredDocument]:
         """Inserts or updates the documents' rows; how they are stored now, by external id."""
         added, changed = [], []
-        edits = self._edits(session, documents)
         for external_id, document in documents.items():
-            values = self._columns(document, edits.get(external_id, {}))
-            if external_id in before:
-                known = before[external_id]
+            known = before.get(external_id)
+            values = self._columns(document, known.edits if known and known.edits else {})
+            if known is not None:
                 changed.append({"key": known.key, "version": known.version + 1, **values})
             else:
                 added.append({"id": new_id(), "external_id": external_id, "version": 1, "created_at": now(), **values})
@@ -237,13 +241,6 @@ class SqlSink:
         if changed:
             session.execute(update(Document), changed)
         return self._stored(session, documents)
-
-    def _edits(self, session: Session, external_ids: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """What admins have said of the documents that are there."""
-        query = select(Document.external_id, Document.edits).where(
-            Document.knowledge_base_id == self._claim.knowledge_base_id, Document.external_id.in_(list(external_ids))
-        )
-        return {row.external_id: row.edits or {} for row in session.execute(query)}
 
     def _columns(self, document: ReadyDocument, edits: Mapping[str, Any]) -> dict[str, Any]:
         start = document.start
@@ -305,7 +302,7 @@ def remove_content(
 def _write_pages(
     session: Session, documents: Mapping[str, ReadyDocument], keys: Mapping[str, int], generation_id: str
 ) -> None:
-    rows = (
+    rows = (  # in parts: a long document's are never in memory at once
         {
             "document_key": keys[external_id],
             "generation_id": generation_id,
@@ -317,7 +314,7 @@ def _write_pages(
         for external_id, document in documents.items()
         for page in document.pages
     )
-    for some in _in_parts(rows):
+    for some in in_parts(rows):
         session.connection().execute(insert(Page), some)
 
 
@@ -336,7 +333,7 @@ def _write_passages(
         for row in _passage_rows(document, keys[external_id])
     )
     connection = session.connection()
-    for some in _in_parts(rows):
+    for some in in_parts(rows):
         vectors = {row["id"]: row.pop("vectors") for row in some}
         connection.execute(insert(Passage), some)
         written = connection.execute(select(Passage.id, Passage.key).where(Passage.id.in_(list(vectors))))
@@ -364,13 +361,6 @@ def _passage_rows(document: ReadyDocument, document_key: int) -> Iterator[dict[s
             "content_hash": sha256(text.encode()).hexdigest(),
             "vectors": {"vectors": pack_vectors(vectors), "text_hashes": text_hashes},
         }
-
-
-def _in_parts(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
-    """A long document's rows are never in memory at once."""
-    iterator = iter(rows)
-    while some := list(islice(iterator, _ROWS_AT_ONCE)):
-        yield some
 
 
 def _label(label: str | None) -> str | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from app.bootstrap import Services
+from app.errors import NotFound
 from app.generation_state import FOLLOWED, GenerationStatus
 from app.jobs import LIVE
 from app.models import Generation, Job, KnowledgeBase, Passage
@@ -27,12 +28,16 @@ _LONGEST_PAUSE_S = 600.0
 
 @dataclass(slots=True)
 class _Written:
-    """What is known of a generation's last snapshot, and when a failed one is tried again (monotonic seconds)."""
+    """What is known of a generation's last snapshot, why the next one failed, and when it is tried again.
+
+    `not_before` in monotonic seconds.
+    """
 
     change: int = 0
     passages: int = 0
     not_before: float = 0.0
     pause_s: float = 0.0
+    problem: str = ""
 
 
 class SnapshotWriter:
@@ -57,9 +62,9 @@ class SnapshotWriter:
         known = self._known(generation_id)
         with self._services.database.read() as session:
             generation = session.get(Generation, generation_id)
-            if generation is None or time.monotonic() < known.not_before:
+            knowledge_base = session.get(KnowledgeBase, generation.knowledge_base_id) if generation else None
+            if generation is None or knowledge_base is None or time.monotonic() < known.not_before:
                 return
-            knowledge_base = session.get_one(KnowledgeBase, generation.knowledge_base_id)
             of_generation = Passage.generation_id == generation_id
             tail_query = select(func.count()).where(of_generation, Passage.added_change > known.change)
             tail = session.scalar(tail_query) or 0
@@ -76,30 +81,41 @@ class SnapshotWriter:
             )
         if comes_more is not None and tail <= max(_SMALL_TAIL, known.passages // 4):
             return
-        if self._write(generation, knowledge_base.name):
+        if self._write(generation, knowledge_base.name) is None:
             known.passages += tail
 
-    def write(self, generation: Generation) -> bool:
-        """Writes one snapshot now; False, and the reason in the log, when it could not be, also some time ago."""
-        if time.monotonic() < self._known(generation.id).not_before:
-            return False
+    def write(self, generation: Generation) -> str | None:
+        """Writes one snapshot now; the reason, which is also in the log, when it could not be, now or a while ago.
+
+        Raises `NotFound` when the knowledge base has been deleted.
+        """
+        known = self._known(generation.id)
+        if time.monotonic() < known.not_before:
+            return known.problem
         with self._services.database.read() as session:
-            knowledge_base = session.get_one(KnowledgeBase, generation.knowledge_base_id)
+            knowledge_base = session.get(KnowledgeBase, generation.knowledge_base_id)
+        if knowledge_base is None:
+            raise NotFound("The knowledge base has been deleted.", {"knowledge_base": generation.knowledge_base_id})
         return self._write(generation, knowledge_base.name)
 
-    def _write(self, generation: Generation, name: str) -> bool:
+    def _write(self, generation: Generation, name: str) -> str | None:
         known, open_ = self._known(generation.id), self._services.generations
         try:
             known.change = open_.index(generation).write_snapshot(open_.store(generation))
             known.pause_s = 0.0
-            return True
+            return None
         except IndexBusy as error:
             _LOG.info("The snapshot of %s has to wait: %s", name, error)
+            known.problem = f"Its index is being written elsewhere: {error}"
+        except NotFound as error:  # deleted meanwhile; what is left of the folder an idle worker removes
+            _LOG.info("The snapshot of %s is not written: %s", name, error.message)
+            known.problem = error.message
         except (RagError, OSError) as error:
             _LOG.error("The snapshot of %s could not be written: %s", name, error)
+            known.problem = f"Its index could not be written ({error}); a worker tries again."
         known.pause_s = min(max(2 * known.pause_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
         known.not_before = time.monotonic() + known.pause_s
-        return False
+        return known.problem
 
     def _known(self, generation_id: str) -> _Written:
         return self._written.setdefault(generation_id, _Written())

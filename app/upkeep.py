@@ -2,7 +2,7 @@
 
 Owns when, and the note about each index's last check that `/ready` shows: `last-check.json` in the index's folder, so
 that it goes with the index. How an index is compared is in `rag.index`, what a dropped generation leaves in
-`app.generations`.
+`app.generation_upkeep`.
 """
 
 import json
@@ -20,7 +20,7 @@ from app import files
 from app.bootstrap import Services
 from app.bundle_import import remove_abandoned
 from app.bundle_staging import STAGING
-from app.generations import dropping, finish_drop, tidy_up
+from app.generation_upkeep import dropping, finish_drop, tidy_up
 from app.models import Generation, KnowledgeBase, new_id
 from rag.errors import RagError
 from rag.index import IndexReport
@@ -71,6 +71,7 @@ class Upkeep:
         folders = (settings.files_folder, settings.index_folder)
         if removed := files.remove_left_behind(self._services.database, *folders, spared_workspace=STAGING):
             _LOG.info("Removed %d files and folders of what had been deleted.", removed)
+        files.remove_abandoned_uploads(settings.files_folder)
         files.remove_abandoned_journals(self._services.database, settings.files_folder)
         for generation in dropping(self._services):
             finish_drop(self._services, generation)

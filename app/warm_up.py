@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.bootstrap import Services
-from app.generations import open_ready
+from app.generation_upkeep import open_coming
 from app.models import KnowledgeBase
 from rag import analyzer
 
@@ -24,7 +24,8 @@ PAUSE_S = 60.0
 
 
 class WarmUp:
-    """`problems` keep questions from being answered; `warnings` are knowledge bases that could not be opened."""
+    """`problems` keep questions from being answered; `warnings` name what could not be opened: knowledge bases, and
+    generations that will answer."""
 
     def __init__(self, services: Services) -> None:
         self.problems: dict[str, str] = {
@@ -32,6 +33,7 @@ class WarmUp:
             "index": "Indexes are being opened.",
         }
         self.warnings: dict[str, str] = {}
+        self._coming: frozenset[str] = frozenset()  # those of the warnings that are about generations
         self._services = services
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._load, name="warm-up", daemon=True)
@@ -71,7 +73,15 @@ class WarmUp:
         del self.problems["index"]
         while not self._stopping.wait(LOOK_AGAIN_S):
             try:
-                open_ready(self._services)
-            except Exception:  # noqa: BLE001  likewise; it is opened by the first question, or refused to the switch
-                _LOG.exception("A generation that is ready cannot be opened.")
+                self._warn(open_coming(self._services))
+            except Exception:  # noqa: BLE001  likewise; the generation is opened by the first question
+                _LOG.exception("Generations that will answer cannot be opened.")
                 self._stopping.wait(PAUSE_S)
+
+    def _warn(self, problems: dict[str, str]) -> None:
+        """Of generations that will answer; what is told of them already is replaced."""
+        for name, problem in problems.items():
+            if self.warnings.get(name) != problem:
+                _LOG.error("%s: %s", name, problem)
+        self.warnings = {name: told for name, told in self.warnings.items() if name not in self._coming} | problems
+        self._coming = frozenset(problems)

@@ -15,6 +15,7 @@ from app import files
 from app.bootstrap import Services
 from app.document_filters import FilterKeeper
 from app.errors import Conflict
+from app.evaluation_worker import GoldenRunner
 from app.generation_build import GenerationBuilder
 from app.generation_sink import GenerationSink
 from app.jobs import LIVE, Claim, JobQueue, LeaseLost
@@ -23,12 +24,12 @@ from app.open_generations import chunker_of
 from app.sink import SqlSink
 from app.snapshots import SnapshotWriter
 from app.upkeep import Upkeep
+from ingestion.confined.sandbox import Sandbox
 from ingestion.errors import Cancelled, TransientError
 from ingestion.journal import Journal
 from ingestion.parsers.base import Source
 from ingestion.pipeline import IngestSummary, ingest_source
 from ingestion.reader import Reader
-from ingestion.sandbox import Sandbox
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,8 +41,6 @@ def run_worker(services: Services, stopping: Event) -> None:
     """
     with Sandbox(services.sandbox_limits) as sandbox:
         worker = _Worker(services, sandbox, stopping.is_set)
-        files.remove_abandoned_uploads(services.settings.files_folder)
-        files.remove_abandoned_journals(services.database, services.settings.files_folder)
         upkeep = Upkeep(services)
         while not stopping.is_set():
             if not worker.work_once():
@@ -73,10 +72,11 @@ class _Worker:
         self._filters = FilterKeeper(services)
         self._snapshots = SnapshotWriter(services)
         self._builder = GenerationBuilder(services, self._snapshots)
+        self._golden_runs = GoldenRunner(services, stopping)
         services.embedder  # noqa: B018  loaded now: the first time takes minutes, a lease lasts seconds
 
     def work_once(self) -> bool:
-        """Takes one job to its end, if there is one; brings the rest up to date. False when there was none."""
+        """Takes one job to its end, brings the rest up to date, asks some golden questions. False without any of it."""
         claim = self._queue.claim()
         if claim is not None:
             try:
@@ -87,7 +87,7 @@ class _Worker:
         self._filters.apply_due()
         self._snapshots.write_due()
         self._builder.advance()
-        return claim is not None
+        return self._golden_runs.advance() or claim is not None
 
     def has_generations_under_way(self) -> bool:
         return self._builder.is_waited_for()

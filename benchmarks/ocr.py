@@ -22,10 +22,10 @@ import pypdfium2
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
+from ingestion.confined.sandbox import Sandbox, SandboxLimits
 from ingestion.parsers.base import Limits, Resume, Source
 from ingestion.parsers.ocr import READ_BY_OCR
 from ingestion.parsers.ocr_layout import CELL_SEPARATOR
-from ingestion.sandbox import Sandbox, SandboxLimits
 from ingestion.types import ParsedPage
 
 _DOTS_PER_INCH = 150

@@ -21,8 +21,8 @@ import pypdfium2
 import pypdfium2.raw as pdfium
 
 from benchmarks.memory import children
+from ingestion.confined.sandbox import Sandbox, SandboxLimits
 from ingestion.parsers.base import Limits, Resume, Source
-from ingestion.sandbox import Sandbox, SandboxLimits
 from ingestion.types import ParsedPage
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")

@@ -1,7 +1,7 @@
 """What a question costs through the API, against embedding the question alone with torch in float32.
 
     answerdesk ingest --kb manual manual.pdf
-    python benchmarks/question.py --kb manual
+    python -m benchmarks.question --kb manual
 
 Asks 200 questions, made from the headings of the knowledge base, over HTTP, each in a conversation of its own,
 answer included; after each one the torch path embeds the same question in this process. Prints both medians,
@@ -28,10 +28,10 @@ from app.cli_verbs import SCOPE, services_for
 from app.models import Passage
 from app.processes import python_child, wait_until_answering
 from app.settings import Settings
+from model_runtime.addresses import free_port
 from model_runtime.embedder import load_embedder
 
 FRAMES = ("How do I use {}?", "What is {}?", "How does {} work?", "Where do I find {}?")
-PORT = 18_377
 
 
 def main() -> None:
@@ -40,17 +40,19 @@ def main() -> None:
     questions = _questions(settings, arguments.kb, arguments.questions)
     torch_embedder = load_embedder("", "torch", settings.cache_folder)
     torch_embedder.embed_question("warm up")
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
     with TemporaryDirectory() as logs:
-        environment = {"ANSWERDESK_SERVER__PORT": str(PORT)}
+        environment = {"ANSWERDESK_SERVER__PORT": str(port)}
         server = python_child("api", ["app.cli", "serve"], Path(logs), environment)
         server.start()
         try:
-            wait_until_answering(f"http://127.0.0.1:{PORT}/ready", [server])
-            begin, ask = _asker(arguments.kb)
+            wait_until_answering(f"{address}/ready", [server])
+            begin, ask = _asker(address, arguments.kb)
             begin(20 + 4 * len(questions))
             for question in questions[:20]:
                 ask(question)
-            result = _side_by_side(questions, ask, torch_embedder.embed_question)
+            result = _side_by_side(questions, ask, torch_embedder.embed_question, _http_p50(address))
             result["p95_ms_by_clients"] = {n: _with_clients(questions, ask, n) for n in (1, 8, 32)}
         finally:
             server.stop()
@@ -58,9 +60,12 @@ def main() -> None:
 
 
 def _side_by_side(
-    questions: Sequence[str], ask: Callable[[str], dict[str, Any]], embed: Callable[[str], object]
+    questions: Sequence[str], ask: Callable[[str], dict[str, Any]], embed: Callable[[str], object], http: float
 ) -> dict[str, Any]:
-    """Each question through the API, then through torch alone, in turn, so that both see the same machine."""
+    """Each question through the API, then through torch alone, in turn, so that both see the same machine.
+
+    `http` is what a request costs that does nothing, in milliseconds.
+    """
     whole, alone, stages = [], [], []
     for question in questions:
         started = time.perf_counter()
@@ -72,7 +77,6 @@ def _side_by_side(
         stages.append({**message["timings_ms"], "http_and_storing": whole[-1] - message["timings_ms"]["total"]})
     p50, torch_p50 = statistics.median(whole), statistics.median(alone)
     of_stage = {name: statistics.median(each.get(name, 0.0) for each in stages) for name in stages[0]}
-    http = _http_p50()
     return {
         "questions": len(questions),
         "api_p50_ms": round(p50, 2),
@@ -91,10 +95,10 @@ def _side_by_side(
     }
 
 
-def _http_p50() -> float:
+def _http_p50(address: str) -> float:
     """Milliseconds that a request costs which does nothing; the rest of a question outside its stages is SQL."""
     times = []
-    with httpx.Client(base_url=f"http://127.0.0.1:{PORT}") as api:
+    with httpx.Client(base_url=address) as api:
         for _ in range(200):
             started = time.perf_counter()
             api.get("/health").raise_for_status()
@@ -114,9 +118,9 @@ def _with_clients(questions: Sequence[str], ask: Callable[[str], dict[str, Any]]
         return round(statistics.quantiles(pool.map(timed, questions), n=20)[-1], 1)
 
 
-def _asker(knowledge_base: str) -> tuple[Callable[[int], None], Callable[[str], dict[str, Any]]]:
+def _asker(address: str, knowledge_base: str) -> tuple[Callable[[int], None], Callable[[str], dict[str, Any]]]:
     """Asks each question in a conversation of its own, begun beforehand: a customer begins one and asks many."""
-    api = httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=120)
+    api = httpx.Client(base_url=address, timeout=120)
     begun: deque[str] = deque()
 
     def begin(count: int) -> None:

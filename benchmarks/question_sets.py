@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from ingestion.chunker import CHUNKER_VERSION, Chunker, ChunkerSettings
 from ingestion.parsers.plain_blocks import plain_page
+from ingestion.types import ParsedPage
 from model_runtime.embedder import Embedder, load_embedder
+from rag.chain import normalised
 from rag.index import KnowledgeBaseIndex
 from rag.retriever import HybridRetriever
 from rag.types import IndexedPassage, Passage, PassageChanges, Span, Vectors
@@ -25,11 +27,15 @@ from rag.types import IndexedPassage, Passage, PassageChanges, Span, Vectors
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, the number of its text, and the gold answers (empty: not answerable from that text)."""
+    """A question, the number of its text, and the gold answers (empty: not answerable from that text).
+
+    `also` are other texts that answer it as well.
+    """
 
     text: str
     document: int
     answers: tuple[str, ...]
+    also: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,15 @@ def load_sets(data: Path) -> list[QuestionSet]:
     ]
 
 
+def cross_language_sets(data: Path) -> list[QuestionSet]:
+    """The parallel texts of xquad, asked in the other language."""
+    english, chinese = load_sets(data)[:2]
+    return [
+        QuestionSet("english over chinese", chinese.documents, english.questions),
+        QuestionSet("chinese over english", english.documents, chinese.questions),
+    ]
+
+
 def _squad(name: str, path: Path) -> QuestionSet:
     documents: list[tuple[str, str]] = []
     questions: list[Asked] = []
@@ -67,14 +82,14 @@ def _squad(name: str, path: Path) -> QuestionSet:
 def _beir(name: str, folder: Path) -> QuestionSet:
     corpus, queries = _records(folder / "corpus.jsonl"), _records(folder / "queries.jsonl")
     numbers = {record["_id"]: number for number, record in enumerate(corpus)}
-    relevant: dict[str, int] = {}
+    relevant: dict[str, list[int]] = {}
     for line in (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines()[1:]:
         query, document, *_ = line.split("\t")
-        relevant.setdefault(query, numbers[document])
+        relevant.setdefault(query, []).append(numbers[document])
     questions = [
-        Asked(query["text"], relevant[query["_id"]], (query.get("answer") or "?",))
+        Asked(query["text"], found[0], (query.get("answer") or "?",), tuple(found[1:]))
         for query in queries
-        if query["_id"] in relevant
+        if (found := relevant.get(query["_id"]))
     ]
     return QuestionSet(name, [(record["title"], record["text"]) for record in corpus], questions)
 
@@ -84,10 +99,17 @@ def _records(path: Path) -> list[dict[str, str]]:
 
 
 class EmbeddedSet:
-    """A question set with its passages and all vectors."""
+    """A question set with its passages and all vectors. `pages` makes pages of a document's text."""
 
-    def __init__(self, questions: QuestionSet, embedder: Embedder, cache: Path) -> None:
+    def __init__(
+        self,
+        questions: QuestionSet,
+        embedder: Embedder,
+        cache: Path,
+        pages: Callable[[str], Iterable[ParsedPage]] = lambda text: [plain_page(text)],
+    ) -> None:
         self.set = questions
+        self._pages = pages
         self._embedder = embedder
         self.passages, embedded = self._chunked()
         self._vectors = self._cached(cache, "passages", embedded, embedder.embed_passages).astype(np.float16)
@@ -95,7 +117,8 @@ class EmbeddedSet:
         asked_vectors = self._cached(
             cache, "questions", texts, lambda t: np.array([embedder.embed_question(x) for x in t])
         )
-        self.embeddings = _Known(dict(zip(texts, asked_vectors, strict=True)))
+        asked_as = [normalised(text) for text in texts]  # as the chain asks them
+        self.embeddings = _Known(dict(zip([*texts, *asked_as], [*asked_vectors, *asked_vectors], strict=True)))
 
     def retriever(self, documents: Iterable[int]) -> HybridRetriever:
         """The product's retriever over the passages of some of the documents."""
@@ -107,7 +130,9 @@ class EmbeddedSet:
             if passage.document_key in wanted:
                 words = "\n".join((passage.title, *passage.heading_path, passage.text))
                 vectors: Vectors = self._vectors[row : row + rows]
-                indexed.append(IndexedPassage(passage.key, passage.document_key, words, vectors))
+                front = len(words) - len(passage.text)
+                starts = tuple(front + start for start, _ in passage.windows)
+                indexed.append(IndexedPassage(passage.key, passage.document_key, words, vectors, starts))
             row += rows
         store = _Store({passage.key: passage for passage in self.passages if passage.document_key in wanted}, indexed)
         index = KnowledgeBaseIndex(
@@ -124,7 +149,7 @@ class EmbeddedSet:
         passages: list[Passage] = []
         embedded: list[str] = []
         for number, (title, text) in enumerate(self.set.documents):
-            for ordinal, draft in enumerate(chunker.chunk(title, [plain_page(text)])):
+            for ordinal, draft in enumerate(chunker.chunk(title, self._pages(text))):
                 spans = tuple(Span(span.page, span.start, span.end) for span in draft.spans)
                 key = len(passages)
                 passages.append(

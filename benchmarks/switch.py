@@ -1,13 +1,13 @@
 """Whether anybody notices when a knowledge base changes its chunker or its embedder: 8 clients ask all the time.
 
-    python benchmarks/switch.py --documents 400 --seconds 10
+    python -m benchmarks.switch --documents 400 --seconds 10
 
 Starts an API and a worker of its own on a new SQLite database, uploads manuals made up for the purpose, each with a
 fact that stands nowhere else, and builds two generations: the default embedder with shorter passages, then another
 embedder (the first half of the default one's layers, as a folder of its own). Amid each build the worker is killed with
 -9 and started again. Switches to each and back. A question has failed when it is not answered with status 200 or the
 fact is not in what was found. Prints questions asked and failed, the median time before, during and after, and the
-slowest question around the switches.
+slowest question around the switches. Exits with 1 when a question has failed.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import random
 import shutil
 import signal
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ _FILES_AT_ONCE = 100
 _AROUND_S = 3.0
 
 
-def main() -> None:
+def main() -> int:
     arguments = _arguments()
     settings = Settings()
     with (
@@ -55,6 +56,7 @@ def main() -> None:
                 report[name] = _round(client, worker, clients, wanted, arguments.seconds)
                 print(json.dumps({name: report[name]}), flush=True)
     print(json.dumps({"documents": arguments.documents, "clients": arguments.clients, **report}, indent=2))
+    return int(any(figures["failed"] for figures in report.values()))
 
 
 def _round(
@@ -239,4 +241,4 @@ def _arguments() -> argparse.Namespace:
 
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    main()
+    sys.exit(main())

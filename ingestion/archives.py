@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from ingestion.errors import BadRecord, BrokenFile, EncryptedFile, PermanentError, TooLarge, UnsupportedType
 from ingestion.parsers.base import Limits, PagedParser, Parser, Resume, Source
-from ingestion.parsers.reading import check_size, reading
+from ingestion.parsers.reading import check_packing, check_size, reading
 from ingestion.types import DocumentStart, ParsedPage, RecordFailed
 
 MOST_MEMBERS = 20_000
@@ -229,7 +229,10 @@ def _spend(walk: _Walk, members: list[zipfile.ZipInfo], name: str) -> None:
 
 
 def _check(member: zipfile.ZipInfo, name: str, limits: Limits) -> None:
-    """Raises what makes a member unfit to be unpacked; zipfile unpacks no more than the size that is declared."""
+    """Raises what makes a member unfit to be unpacked; zipfile unpacks no more than the size that is declared.
+
+    That holds of the two methods that `check_packing` lets pass.
+    """
     if _FORBIDDEN.search(name) or len(name) > _LONGEST_NAME:
         raise BadRecord("a file in the archive has no usable name: rename it and pack the archive again")
     if name.startswith("/") or _DRIVE.match(name) or any(part in ("", ".", "..") for part in name.split("/")):
@@ -238,6 +241,7 @@ def _check(member: zipfile.ZipInfo, name: str, limits: Limits) -> None:
         raise UnsupportedType(f"{name} is a symbolic link: pack the file that it points to")
     if member.flag_bits & 1:
         raise EncryptedFile(f"{name} is protected by a password: pack it again without one")
+    check_packing(member, name)
     if member.file_size > limits.file_bytes:
         raise TooLarge(f"{name} unpacks to more than {limits.file_bytes / 2**20:,.1f} MB: split it, or raise the limit")
     if member.file_size > max(_RATIO_MATTERS_FROM, _MOST_RATIO * member.compress_size):

@@ -34,6 +34,7 @@ class Unit:
     anchor: str | None
     piece: Piece
     tokens: int
+    columns: str = ""
 
     @property
     def text(self) -> str:
@@ -100,6 +101,8 @@ def border_cost(before: Unit, after: Unit) -> float:
         return _BETWEEN_SECTIONS
     if after.kind is before.kind is BlockKind.STEP:
         return _WITHIN_LIST_OF_STEPS
+    if after.kind is before.kind is BlockKind.TABLE_ROW and bool(after.columns) is not bool(before.columns):
+        return _AFTER_HEADING if after.columns else _BETWEEN_PARAGRAPHS  # a header, and the end of its table
     if after.kind in _ITEMS and before.text.endswith((":", "：")):
         return _AFTER_INTRODUCTION
     if after.kind is before.kind and after.kind in _ITEMS:

@@ -16,11 +16,12 @@ from ingestion.types import Block, BlockKind, ParsedPage, PassageDraft, Span
 from ingestion.windows import window_spans
 from rag.sentences import sentence_spans
 
-CHUNKER_VERSION = "1"
+CHUNKER_VERSION = "2"
 """Raised whenever the same pages would give other passages, windows or embedded texts."""
 
 _BUFFERED_CHARACTERS = 100_000
 _MARGIN = 4
+_LEFT_OUT = (BlockKind.CONTENTS, BlockKind.REPEATED)
 _SOFT_BORDER = re.compile(r"\n|[,;:，、：；)）|]\s*|\s")
 
 
@@ -72,16 +73,17 @@ class Chunker:
     def chunk(self, title: str, pages: Iterable[ParsedPage]) -> Iterator[PassageDraft]:
         """The passages of one document in reading order, while its pages come in.
 
-        Every character of every block that is not white space is in exactly one passage; only lines of contents and
-        index lists are in none, since they would be found in place of what they point to. A passage stays within a
-        top-level section, and if that is short enough within a subsection. At most one top-level section is held
-        in memory; one of more than 100,000 characters (about 40 pages) is cut as it comes.
+        Every character of every block that is not white space is in exactly one passage; in none are only the lines of
+        contents and index lists, since they would be found in place of what they point to, and the headers of tables
+        that are printed again on each page. Rows of a table are embedded with their columns' names. A passage stays
+        within a top-level section, and if that is short enough within a subsection. At most one top-level section is
+        held in memory; one of more than 100,000 characters (about 40 pages) is cut as it comes.
         """
         pending: list[tuple[ParsedPage, Block]] = []
         characters = 0
         for page in pages:
             for block in page.blocks:
-                if block.kind is BlockKind.CONTENTS:
+                if block.kind in _LEFT_OUT:
                     continue
                 if pending and (
                     pending[-1][1].heading_path[:1] != block.heading_path[:1]
@@ -96,7 +98,7 @@ class Chunker:
             yield from self._cut_section(title, pending)
 
     def _cut_section(self, title: str, blocks: Sequence[tuple[ParsedPage, Block]]) -> Iterator[PassageDraft]:
-        paths = {block.heading_path for _, block in blocks}
+        paths = {_path(block.heading_path, block.columns) for _, block in blocks}
         room = self._limit - _MARGIN - max(self._front(title, path)[1] for path in paths)
         for group in self._groups(self._units(blocks, room), room):
             yield from self._drafts(title, group, room)
@@ -181,7 +183,7 @@ class Chunker:
         """A passage with its windows, which are within the limit; whether the whole is, is still to be seen."""
         spans, offsets = _spans(run)
         text = "".join(page.text[span.start : span.end] for page, span in spans)
-        path = _common_path([unit.heading_path for unit in run])
+        path = _path(_common_path([unit.heading_path for unit in run]), run[0].columns)
         windows: list[tuple[int, int]] = []
         embedded = [self._front(title, path)[0] + text]
         for section_path, start, end in _sections(run, offsets, len(text)):
@@ -242,7 +244,16 @@ class Chunker:
 
 def _whole_block(page: ParsedPage, block: Block) -> Unit:
     start, end = _trimmed(page.text, block.start, block.end)
-    return Unit(page, start, end, block.kind, block.heading_path, block.anchor, Piece.BLOCK, 0)
+    return Unit(page, start, end, block.kind, block.heading_path, block.anchor, Piece.BLOCK, 0, block.columns)
+
+
+def _path_of(unit: Unit) -> tuple[str, ...]:
+    return _path(unit.heading_path, unit.columns)
+
+
+def _path(headings: tuple[str, ...], columns: str) -> tuple[str, ...]:
+    """What a text stands under: its headings, and of a row the names of its columns."""
+    return (*headings, columns) if columns else headings
 
 
 def _part_of(unit: Unit, start: int, end: int, piece: Piece) -> Unit:
@@ -299,12 +310,15 @@ def _spans(run: Sequence[Unit]) -> tuple[list[tuple[ParsedPage, Span]], list[int
 
 
 def _sections(run: Sequence[Unit], offsets: Sequence[int], length: int) -> Iterator[tuple[tuple[str, ...], int, int]]:
-    """Heading path, start and end of each section in a passage's text; headings alone go with what follows."""
+    """Heading path, start and end of each section in a passage's text; headings alone go with what follows.
+
+    The rows of a table below its header are a section under the names of its columns.
+    """
     begins = [0]
     for index in range(1, len(run)):
-        changed = run[index].heading_path != run[index - 1].heading_path
+        changed = _path_of(run[index]) != _path_of(run[index - 1])
         if changed and not _only_headings(run[begins[-1] : index]):
             begins.append(index)
     for begin, end in pairwise([*begins, len(run)]):
         stop = offsets[end] if end < len(run) else length
-        yield run[end - 1].heading_path, offsets[begin], stop
+        yield _path_of(run[end - 1]), offsets[begin], stop

@@ -65,7 +65,7 @@ class Draft:
         self.language.add(page.text)
         if self.journal is None:
             self.pages.append(page)
-        elif self.page_count > len(self.journal.pages):
+        elif self.page_count > self.journal.page_count:
             self.journal.add_page(page)
 
     def is_embedded(self, passage: PassageDraft, name: str) -> bool:
@@ -89,7 +89,7 @@ class Draft:
     def move_to(self, journal: Journal, recipe: str) -> None:
         """From now on, and with all that there is already, the document is kept in the journal."""
         journal.begin(recipe)
-        for page in self.pages[len(journal.pages) :]:
+        for page in self.pages[journal.page_count :]:
             journal.add_page(page)
         passages = zip(self.passages, self.names, self.vectors, self.text_hashes, strict=True)
         for ordinal, (passage, name, vectors, text_hashes) in enumerate(passages):

@@ -24,7 +24,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ingestion.child_frames import HEADER, BadFrame, Kind, decode, item_frame
+from ingestion.confined.child_frames import HEADER, BadFrame, Kind, decode, item_frame
 from ingestion.types import ParsedPage, PassageDraft, Span
 
 _ENTRY = struct.Struct(">cII")
@@ -88,6 +88,10 @@ class Journal:
         if not end:
             self._append(_RECIPE, beginning)
         mine.replace(self._path)
+
+    @property
+    def page_count(self) -> int:
+        return len(self._pages)
 
     @property
     def last_page(self) -> ParsedPage | None:

@@ -6,7 +6,7 @@ traditional Chinese are told apart. A text that says too little for that has no 
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 
 _LETTER = re.compile(r"[^\W\d_]")
@@ -119,14 +119,6 @@ class LanguageCount:
         best, second = sorted(weights, key=lambda language: -weights[language])[:2]
         enough = max(2, _SMALL_WORD_SHARE * self._words)
         return best if weights[best] > weights[second] and counts[best] >= enough else ""
-
-
-def language_of(texts: Iterable[str]) -> str:
-    """The language of texts together, as `LanguageCount.language` tells it."""
-    count = LanguageCount()
-    for text in texts:
-        count.add(text)
-    return count.language
 
 
 @cache

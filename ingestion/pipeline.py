@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from importlib.metadata import version
 from itertools import chain
 from time import perf_counter
@@ -115,23 +116,25 @@ def ingest_source(
     memory. Raises `TransientError` (try again) and `Cancelled`; documents stored before that stay and are passed over
     the next time, the journal stays too.
     """
+    file_hash = cache(partial(_file_hash, source))  # of a large file it takes seconds
+    recipe = partial(_recipe, embedder, chunker, file_hash)
     with closing(_Work(embedder, sink, journal, batch_windows)) as work:
         try:
             cutter = Chunker(embedder, chunker)
-            resume = work.resume(_recipe(source, embedder, chunker))
+            resume = work.resume(recipe)
             items = (reader or HereReader()).read(source, limits, resume, work.check)
             for document in documents_of(work.timed("parse", items)):
                 if isinstance(document, RecordFailed):
                     work.fail(document.external_id, document.title, document.error)
                     continue
                 start, pages = document
-                content_hash = start.content_hash or _file_hash(source)
+                content_hash = start.content_hash or file_hash()
                 if sink.is_current(start.external_id, content_hash):
                     work.unchanged += 1
                     if start.content_hash:
                         continue
                     break  # nothing else in the file: its pages need not be read
-                draft = work.begin(start, content_hash, _recipe(source, embedder, chunker))
+                draft = work.begin(start, content_hash, recipe)
                 try:
                     for passage in work.timed("chunk", cutter.chunk(start.title, work.read(draft, pages))):
                         work.add(draft, passage)
@@ -154,11 +157,9 @@ def _file_hash(source: Source) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _recipe(source: Source, embedder: Embedder, chunker: ChunkerSettings) -> Callable[[], str]:
+def _recipe(embedder: Embedder, chunker: ChunkerSettings, file_hash: Callable[[], str]) -> str:
     """What a journal's pages, passages and vectors depend on."""
-    return lambda: json.dumps(
-        [version("answerdesk"), CHUNKER_VERSION, asdict(chunker), embedder.identity, _file_hash(source)]
-    )
+    return json.dumps([version("answerdesk"), CHUNKER_VERSION, asdict(chunker), embedder.identity, file_hash()])
 
 
 class _Work:
@@ -193,7 +194,7 @@ class _Work:
             return Resume()
         self._journal.begin(recipe())
         last = self._journal.last_page
-        return Resume() if last is None else Resume(len(self._journal.pages), last.open_sections)
+        return Resume() if last is None else Resume(self._journal.page_count, last.open_sections, table=last.open_table)
 
     def begin(self, start: DocumentStart, content_hash: str, recipe: Callable[[], str]) -> Draft:
         self._page_count = None if start.content_hash else start.page_count

@@ -1,6 +1,6 @@
 """What reads files for the pipeline, and the way without a process of its own.
 
-Owns the seam and what all readers do to what a parser yields. `ingestion.sandbox` is the reader that workers use;
+Owns the seam and what all readers do to what a parser yields. `confined.sandbox` is the reader that workers use;
 inside its child process stands a `HereReader`.
 """
 

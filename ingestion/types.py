@@ -17,6 +17,7 @@ __all__ = [
     "BlockKind",
     "DocumentStart",
     "LineBox",
+    "OpenTable",
     "PageWarning",
     "ParsedPage",
     "PassageDraft",
@@ -33,6 +34,7 @@ class BlockKind(StrEnum):
     TABLE_ROW = "table_row"
     CODE = "code"
     CONTENTS = "contents"  # a line of a table of contents or an index: it names places and answers nothing
+    REPEATED = "repeated"  # a table's header, printed again on a page that the table goes on over
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Block:
     """A paragraph, step, list item, table row, code block or heading: text[start:end] of its page.
 
     `heading_path` names the section it stands in, outermost first (a heading block stands in itself).
-    `anchor` is the fragment that leads to the section in a document without pages.
+    `anchor` is the fragment that leads to the section in a document without pages. `columns` are the names of a row's
+    columns, where it is not the row that names them: for what is embedded, as headings are.
     """
 
     kind: BlockKind
@@ -48,6 +51,7 @@ class Block:
     end: int
     heading_path: tuple[str, ...]
     anchor: str | None = None
+    columns: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,17 @@ one: of a page that lies on its side or on its head they are not the left upper 
 
 
 @dataclass(frozen=True, slots=True)
+class OpenTable:
+    """A table that a page ends in: the names of its columns ("" where none were found), the rows that named them or may
+    turn out to, how many columns it has, and the cell that stands for the first of rows to come which lack it."""
+
+    names: str
+    header: tuple[str, ...]
+    columns: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedPage:
     """One page. `text` ends with a newline unless empty; blocks are in reading order and do not overlap.
 
@@ -90,7 +105,7 @@ class ParsedPage:
     PDF page's own text, length); characters of `text` outside all runs were added by the parser.
     `line_boxes` take its place on a page that was read from its picture.
     `open_sections` are the sections that go on after the page, outermost first: (rank, level, title), as the parser
-    needs them to read on from here.
+    needs them to read on from here; so is `open_table` the table.
     """
 
     number: int
@@ -101,6 +116,7 @@ class ParsedPage:
     warning: str | None = None
     open_sections: tuple[tuple[int, int, str], ...] = field(default=(), compare=False)
     line_boxes: tuple[LineBox, ...] = ()
+    open_table: OpenTable | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Text to words, the same way for passages and questions.
 
-Owns what a word is: lower case and NFKC, English stems, Chinese words as in jieba's search mode, codes and model
-numbers whole and by their parts, no function words. Knows nothing of indexes. `ANALYZER_VERSION` is written into
-every snapshot: words of one version are never compared with words of another.
+Owns what a word is: lower case and NFKC, English stems, Chinese words in simplified characters and the parts of long
+ones, codes and model numbers whole and by their parts, no function words. Knows nothing of indexes.
+`ANALYZER_VERSION` is written into every snapshot: words of one version are never compared with words of another.
 """
 
 import re
@@ -13,7 +13,13 @@ from functools import lru_cache
 import jieba
 import snowballstemmer
 
-ANALYZER_VERSION = 1
+from rag.chinese import simplified
+
+ANALYZER_VERSION = 2
+
+COMPOUND = 4
+"""Characters from which on a Chinese word is also found by its parts. Counting 洗衣 again beside every 洗衣机 overrates
+the word: xquad zh hit@1 .960 against .963, cmrc2018 .9925 against .9935."""
 
 LONGEST_WORD = 64
 """Characters of a word that count; a longer run (base64, a hexadecimal dump) is cut."""
@@ -41,7 +47,7 @@ def words(text: str) -> list[str]:
     found: list[str] = []
     for match in _TOKEN.finditer(unicodedata.normalize("NFKC", text).lower()):
         if match["chinese"]:
-            found.extend(word for word in _chinese_words(match[0]) if word not in STOP_WORDS)
+            found.extend(word for word in _chinese_words(simplified(match[0])) if word not in STOP_WORDS)
         else:
             found.extend(_words_of_token(match[0]))
     return found
@@ -70,8 +76,10 @@ _dictionary = _Dictionary()
 
 def _chinese_words(run: str) -> Iterator[str]:
     # Without the model for unknown words: it cuts a name one way in a question and another way in the passage.
-    for word in _dictionary.cut_for_search(run, HMM=False):
-        yield word[:LONGEST_WORD]
+    for word in _dictionary.cut(run, HMM=False):
+        parts = _dictionary.cut_for_search(word, HMM=False) if len(word) >= COMPOUND else (word,)
+        for part in parts:
+            yield part[:LONGEST_WORD]
 
 
 @lru_cache(maxsize=65_536)

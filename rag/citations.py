@@ -106,6 +106,11 @@ class CitationList:
         self.citations.append(citation)
         return citation, True
 
+    def keep_first(self, count: int) -> None:
+        """Forgets all but the first `count` citations: their numbers are given anew."""
+        del self.citations[count:]
+        self._known = {place: citation for place, citation in self._known.items() if citation.marker <= count}
+
 
 def find_quotation(text: str, quotation: str) -> tuple[int, int] | None:
     """Where `quotation` stands in `text`, as (start, end), or None.

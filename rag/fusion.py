@@ -1,18 +1,92 @@
-"""From the scores of candidates to a ranking: signals mixed, near-duplicates collapsed.
+"""From what is known of the candidates to a score for each: learned weights, or a mix of two signals.
 
-Owns the formula and what counts as the same text twice. Pure functions; does not know the index or storage.
+Owns the signals and the formulas; the weights beside this file are fitted by `benchmarks/fit_fusion.py`. Pure
+functions; does not know the index or storage.
 """
 
-import re
-import unicodedata
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
+from importlib import resources
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.coverage import coverage
 from rag.index_view import Candidates
-from rag.types import Passage, Vector
+
+SIGNALS = ("window", "words", "words_of_passage", "pairs", "pairs_of_passage", "whole_if_foreign", "middle_if_foreign")
+"""Of a window: its cosine, in deviations of the passages' best; the share of the question's words that it and its
+headings have; that of the passage; the same two of pairs of words side by side. The last two count by the share of
+the question that no candidate has a word for, as of a question in another language: the cosine of the whole passage,
+and how near the window is to the middle of all windows, from where it is near to every question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """One row for each window of each candidate; of a passage without windows for its whole.
+
+    of_windows: float32 [windows, len(SIGNALS)]; those of candidate i begin at first_windows[i], int64 [candidates].
+    words_of_passages: float32 [candidates], the share of the question's words that each has.
+    """
+
+    of_windows: NDArray[np.float32]
+    first_windows: NDArray[np.int64]
+    words_of_passages: NDArray[np.float32]
+
+    def scores(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A passage is as good as its best window, float32 [candidates]."""
+        if not len(self.first_windows):
+            return np.empty(0, np.float32)
+        best: NDArray[np.float32] = np.maximum.reduceat(self.of_windows @ weights, self.first_windows)
+        return best
+
+
+def signals_of(candidates: Candidates, asked: Sequence[str]) -> Signals:
+    """What the score is made of; `asked` are the question's words in order."""
+    found = coverage(asked, candidates.word_weights, candidates.terms, candidates.term_starts, candidates.row_starts)
+    counts = np.diff(candidates.row_starts)
+    passages = np.repeat(np.arange(len(counts)), counts)
+    is_window = np.ones(len(passages), np.bool_)
+    is_window[candidates.row_starts[:-1][counts > 1]] = False
+    of = passages[is_window]
+    mean, deviation = _spread(candidates.windows)
+    foreign = 1 - float(found.of_passages.max(initial=0.0))
+    columns = (
+        (candidates.row_scores[is_window] - mean) / deviation,
+        found.of_windows[is_window],
+        found.of_passages[of],
+        found.pairs_of_windows[is_window],
+        found.pairs_of_passages[of],
+        foreign * (candidates.whole[of] - mean) / deviation,
+        foreign * (candidates.row_middles[is_window] - mean) / deviation,
+    )
+    windows = np.stack(columns, axis=1).astype(np.float32)
+    return Signals(windows, np.searchsorted(of, np.arange(len(counts))), found.of_passages)
+
+
+@cache
+def learned_weights() -> Mapping[str, float]:
+    """The fitted weight of each signal (`fusion.json`)."""
+    raw = json.loads(resources.files(__package__).joinpath("fusion.json").read_text(encoding="utf-8"))
+    return {name: float(raw["weights"][name]) for name in SIGNALS}
+
+
+def learned_scores(signals: Signals) -> NDArray[np.float32]:
+    """One score per candidate, float32 [candidates], on the scale of `mixed_scores`: a window one deviation nearer
+    than another is better by the share of the vectors there.
+    """
+    weights = learned_weights()
+    return signals.scores(np.array([weights[name] for name in SIGNALS], np.float32))
+
+
+def _spread(scores: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean and deviation; where there is no spread, a deviation that makes all of it 0."""
+    if not len(scores):
+        return 0.0, 1.0
+    deviation = float(scores.std())
+    return float(scores.mean()), deviation if deviation > 1e-6 else np.inf
 
 
 def mixed_scores(candidates: Candidates, dense_weight: float, whole_weight: float) -> NDArray[np.float32]:
@@ -31,89 +105,3 @@ def _standardised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     deviation = float(scores.std())
     # Below the rounding of float32 a spread is none.
     return (scores - scores.mean()) / deviation if deviation > 1e-6 else np.zeros_like(scores)
-
-
-_CHINESE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_NUMBER = re.compile(r"(?<![A-Za-z\d])[A-Za-z]*\d[A-Za-z\d]*")
-_TOKEN = re.compile(rf"[{_CHINESE}]+|[^\W_{_CHINESE}]+")
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """What decides whether two passages say the same: their words, and apart from these every number and code."""
-
-    text: str
-
-    @cached_property
-    def normalised(self) -> str:
-        """The text without case, punctuation and white space."""
-        return "".join(self._tokens)
-
-    @cached_property
-    def _tokens(self) -> list[str]:
-        return _TOKEN.findall(unicodedata.normalize("NFKC", self.text).lower())
-
-    @cached_property
-    def _pieces(self) -> frozenset[str]:
-        pieces: set[str] = set()
-        for token in self._tokens:
-            if ord(token[0]) >= 0x3040:  # a run of Chinese has no blanks: its pairs of characters stand for words
-                pieces.update(token[i : i + 2] for i in range(max(1, len(token) - 1)))
-            else:
-                pieces.add(token)
-        return frozenset(pieces)
-
-    @cached_property
-    def _numbers(self) -> frozenset[str]:
-        return frozenset(_NUMBER.findall(self.text))
-
-    def is_near(self, other: "Likeness", threshold: float) -> bool:
-        """Whether both are the same but for case, punctuation and space, or share at least `threshold` of all words.
-
-        Two tables that differ in one value, or two pages about two error codes, share almost all words and are not
-        the same: the numbers must agree.
-        """
-        # The cheap questions first: this is asked of every pair of hits.
-        shorter, longer = sorted((len(self.text), len(other.text)))
-        if shorter < longer * threshold * threshold or self._numbers != other._numbers:
-            return False
-        if self.normalised == other.normalised:
-            return True
-        shared = len(self._pieces & other._pieces)
-        return shared >= threshold * (len(self._pieces) + len(other._pieces) - shared)
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A passage and the near-duplicates of it that ranked lower; `candidate` is its place among the candidates."""
-
-    candidate: int
-    passage: Passage
-    others: list[Passage]
-
-
-SAME_VECTOR = 0.9
-"""Cosine of two passages' vectors below which their words are not even compared; titles in front may differ."""
-
-
-class Collapser:
-    """Takes passages in the order of their rank and groups near-duplicates."""
-
-    def __init__(self, candidates: Candidates, threshold: float) -> None:
-        """`threshold` is the share of words two passages must have in common, above 1 to collapse nothing."""
-        self._candidates = candidates
-        self._threshold = threshold
-        self._likenesses: list[Likeness] = []
-        self._vectors: list[Vector] = []
-        self.groups: list[Group] = []
-
-    def add(self, candidate: int, passage: Passage) -> None:
-        likeness, vector = Likeness(passage.text), self._candidates.whole_vector(candidate)
-        if self.groups and self._threshold <= 1:
-            for number in np.flatnonzero(np.stack(self._vectors) @ vector >= SAME_VECTOR):
-                if self._likenesses[number].is_near(likeness, self._threshold):
-                    self.groups[number].others.append(passage)
-                    return
-        self.groups.append(Group(candidate, passage, []))
-        self._likenesses.append(likeness)
-        self._vectors.append(vector)

@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from rag.analyzer import ANALYZER_VERSION, words
+from rag.analyzer import ANALYZER_VERSION
 from rag.errors import IndexBusy, IndexDamaged
 from rag.index_view import IndexView, check_vectors
 from rag.snapshot import (
@@ -28,6 +28,7 @@ from rag.snapshot import (
     publish,
     remove_unused,
 )
+from rag.terms import PassageTerms, Terms, gathered
 from rag.types import PassageStore, Vectors
 from rag.vector_index import rows_of
 from rag.word_index import WordWriter
@@ -187,7 +188,7 @@ class KnowledgeBaseIndex:
         before = {current_name(self._folder) or "", *(path.name for path in self._folder.glob(f"{WORDS}*"))}
         words_folder = present.words if present else self._folder / f"{WORDS}{uuid4().hex[:8]}"
         gone: set[int] = set()
-        added: dict[int, tuple[int, Vectors]] = {}
+        added: dict[int, _Added] = {}
         with WordWriter(words_folder, new=present is None) as writer:
             for batch in store.changes_since(present.change if present else 0):
                 change = max(change, batch.change)
@@ -197,8 +198,11 @@ class KnowledgeBaseIndex:
                     added.pop(key, None)
                 for passage in batch.added:
                     check_vectors(passage, self._identity.dimension)
-                    writer.add(passage.key, passage.document_key, words(passage.words))
-                    added[passage.key] = (passage.document_key, passage.vectors)
+                    of_passage = PassageTerms.of(passage)
+                    writer.add(passage.key, passage.document_key, of_passage.words)
+                    added[passage.key] = _Added(
+                        passage.document_key, passage.vectors, of_passage.terms, of_passage.counts
+                    )
             writer.commit()
         content = _merged(present.content if present else None, gone, added, self._identity.dimension)
         name = publish(self._folder, change, self._identity, content, words_folder.name)
@@ -206,29 +210,61 @@ class KnowledgeBaseIndex:
         return change
 
 
-def _merged(present: Content | None, gone: set[int], added: dict[int, tuple[int, Vectors]], dimension: int) -> Content:
+@dataclass(frozen=True, slots=True)
+class _Added:
+    document: int
+    vectors: Vectors
+    terms: Terms
+    counts: NDArray[np.int64]  # of the terms of each row
+
+
+def _merged(present: Content | None, gone: set[int], added: dict[int, _Added], dimension: int) -> Content:
     """The content after removing and adding, ascending by key. A key that is added replaces the one that was there."""
-    new_keys = np.array(list(added), np.int64)
-    new_documents = np.array([document for document, _ in added.values()], np.int64)
-    new_counts = np.array([len(vectors) for _, vectors in added.values()], np.int64)
-    new_vectors = [vectors for _, vectors in added.values()]
+    new = _content_of(added, dimension)
     if present is None:
-        keys, documents, counts = new_keys, new_documents, new_counts
-        vectors = np.concatenate([np.empty((0, dimension), np.float16), *new_vectors])
-    else:
-        dropped = np.fromiter(gone | added.keys(), np.int64)
-        kept = np.flatnonzero(~np.isin(present.keys, dropped))
-        keys = np.concatenate([present.keys[kept], new_keys])
-        documents = np.concatenate([present.documents[kept], new_documents])
-        counts = np.concatenate([np.diff(present.first_rows)[kept], new_counts])
-        vectors = np.concatenate([present.vectors[rows_of(present.first_rows, kept)], *new_vectors])
-    first_rows = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    if np.any(keys[1:] < keys[:-1]):
-        order = np.argsort(keys, kind="stable")
-        vectors = vectors[rows_of(first_rows, order)]
-        keys, documents = keys[order], documents[order]
-        first_rows = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts[order])])
-    return Content(keys, documents, first_rows, vectors)
+        return new
+    dropped = np.fromiter(gone | added.keys(), np.int64)
+    kept = _selected(present, np.flatnonzero(~np.isin(present.keys, dropped)))
+    joined = Content(
+        np.concatenate([kept.keys, new.keys]),
+        np.concatenate([kept.documents, new.documents]),
+        np.concatenate([kept.first_rows, kept.first_rows[-1] + new.first_rows[1:]]),
+        np.concatenate([kept.vectors, new.vectors]),
+        *gathered([(kept.terms, kept.first_terms), (new.terms, new.first_terms)]),
+    )
+    in_order = bool(np.all(joined.keys[1:] >= joined.keys[:-1]))
+    return joined if in_order else _selected(joined, np.argsort(joined.keys, kind="stable"))
+
+
+def _content_of(added: dict[int, _Added], dimension: int) -> Content:
+    keys = np.array(sorted(added), np.int64)
+    passages = [added[key] for key in keys.tolist()]
+    counts = np.array([len(passage.vectors) for passage in passages], np.int64)
+    return Content(
+        keys,
+        np.array([passage.document for passage in passages], np.int64),
+        _starts(counts),
+        np.concatenate([np.empty((0, dimension), np.float16), *(passage.vectors for passage in passages)]),
+        np.concatenate([np.empty(0, np.uint32), *(passage.terms for passage in passages)]),
+        _starts(np.concatenate([np.empty(0, np.int64), *(passage.counts for passage in passages)])),
+    )
+
+
+def _selected(content: Content, passages: NDArray[np.int64]) -> Content:
+    """Some of the passages, in the order given."""
+    rows = rows_of(content.first_rows, passages)
+    return Content(
+        content.keys[passages],
+        content.documents[passages],
+        _starts(np.diff(content.first_rows)[passages]),
+        content.vectors[rows],
+        content.terms[rows_of(content.first_terms, rows)],
+        _starts(np.diff(content.first_terms)[rows]),
+    )
+
+
+def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 
 def _only_in(here: NDArray[np.int64], there: NDArray[np.int64]) -> tuple[int, ...]:

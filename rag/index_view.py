@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.analyzer import words
 from rag.errors import IndexDamaged
 from rag.snapshot import Snapshot
+from rag.spelling import corrected
+from rag.terms import GrowingTerms, PassageTerms, Terms
 from rag.types import IndexedPassage, PassageChanges, Vector
-from rag.vector_index import GrowingVectors, rows_of
+from rag.vector_index import GrowingVectors, middle_of, rows_of
 from rag.word_index import WordReader
 from rag.word_statistics import TailWords, inverse_document_frequency
 
@@ -37,7 +38,9 @@ class Candidates:
     keys int64 [n]; windows: cosine of the best window (of the whole, where there are no windows), float32 [n];
     whole: cosine of the whole passage, float32 [n]; words: BM25, float32 [n], 0 where no word matches;
     rows: all vectors of all candidates, float32 [rows, dimension]; those of candidate i begin at row_starts[i], int64
-    [n + 1], with its whole passage; row_scores float32 [rows]: their cosines.
+    [n + 1], with its whole passage; row_scores float32 [rows]: their cosines. terms: the words of all rows, those of
+    row r from term_starts[r] on, int64 [rows + 1]. row_middles float32 [rows]: product with the mean of all vectors.
+    word_weights: what each word of the question counts, by how rare it is.
     """
 
     keys: NDArray[np.int64]
@@ -47,6 +50,10 @@ class Candidates:
     rows: NDArray[np.float32]
     row_scores: Scores
     row_starts: NDArray[np.int64]
+    terms: Terms
+    term_starts: NDArray[np.int64]
+    row_middles: Scores
+    word_weights: Mapping[str, float]
 
     def whole_vector(self, candidate: int) -> Vector:
         """The vector of the whole passage, float32 [dimension]."""
@@ -65,13 +72,16 @@ class Tail:
     def __init__(self, dimension: int) -> None:
         self.vectors = GrowingVectors(dimension)
         self.words = TailWords()
+        self.terms = GrowingTerms()
         self.keys: list[int] = []
         self.documents: list[int] = []
         self.first_rows: list[int] = [0]
 
     def add(self, passage: IndexedPassage) -> None:
+        of_passage = PassageTerms.of(passage)
         self.vectors.add(passage.vectors)
-        self.words.add(words(passage.words))
+        self.words.add(of_passage.words)
+        self.terms.add(of_passage.terms, of_passage.counts)
         self.keys.append(passage.key)
         self.documents.append(passage.document_key)
         self.first_rows.append(self.vectors.rows)
@@ -100,6 +110,9 @@ class IndexView:
         self._first_rows = np.concatenate([main_first_rows, self._main_rows + np.array(tail.first_rows[1:], np.int64)])
         self._passage_of_row = np.repeat(np.arange(len(self._keys)), np.diff(self._first_rows))
         self._tail_vectors = tail.vectors.first(tail.vectors.rows)
+        self._tail_terms = tail.terms.first(tail.vectors.rows)
+        # Of the snapshot alone where there is one: the middle of many is hardly moved by some more.
+        self._middle = snapshot.index.middle if snapshot and self._main_rows else middle_of(self._tail_vectors)
 
     @classmethod
     def opened(cls, snapshot: Snapshot | None, dimension: int) -> "IndexView":
@@ -178,7 +191,7 @@ class IndexView:
         unscored = np.setdiff1d(by_vectors, by_words)
         all_words[np.searchsorted(numbers, unscored)] = self._word_scores(weights, unscored)
         lap("word_search")
-        candidates = self._scored(question, numbers, all_words)
+        candidates = self._scored(question, numbers, all_words, self._word_weights(weights))
         lap("vector_search")
         return candidates
 
@@ -269,16 +282,28 @@ class IndexView:
         if not self._tail_count:
             return None
         passages = self._tail_count + (self._reader.statistics.passages if self._reader else 0)
+        return {word: inverse_document_frequency(passages, self._containing(word)) for word in weights}
+
+    def spelling(self, asked: Iterable[str]) -> dict[str, str]:
+        """For words of a question that no passage has, the word that was probably meant, if there is one."""
+        meant = {word: corrected(word, self._containing) for word in asked}
+        return {word: other for word, other in meant.items() if other is not None}
+
+    def _word_weights(self, weights: Mapping[str, float]) -> dict[str, float]:
+        """What each word counts in coverage: how rare it is, once however often it was said."""
+        passages = self._tail_count + (self._reader.statistics.passages if self._reader else 0)
         return {
-            word: inverse_document_frequency(
-                passages,
-                self._tail.words.containing(word, self._tail_count)
-                + (self._reader.containing(word) if self._reader else 0),
-            )
-            for word in weights
+            word: min(weight, 1.0) * inverse_document_frequency(passages, self._containing(word))
+            for word, weight in weights.items()
         }
 
-    def _scored(self, question: Vector, numbers: Numbers, word_scores: Scores) -> Candidates:
+    def _containing(self, word: str) -> int:
+        in_snapshot = self._reader.containing(word) if self._reader else 0
+        return in_snapshot + self._tail.words.containing(word, self._tail_count)
+
+    def _scored(
+        self, question: Vector, numbers: Numbers, word_scores: Scores, word_weights: Mapping[str, float]
+    ) -> Candidates:
         rows = rows_of(self._first_rows, numbers)
         of_snapshot = rows[: np.searchsorted(rows, self._main_rows)]  # ascending, like the numbers
         of_tail = self._tail_vectors[rows[len(of_snapshot) :] - self._main_rows]
@@ -297,7 +322,22 @@ class IndexView:
             windows = np.maximum.reduceat(windows_only, starts[:-1])
         else:
             windows = whole
-        return Candidates(self._keys[numbers], windows, whole, word_scores, vectors, row_scores, starts)
+        return Candidates(
+            *(self._keys[numbers], windows, whole, word_scores, vectors, row_scores, starts),
+            *self._terms_of(of_snapshot, rows[len(of_snapshot) :] - self._main_rows),
+            np.vecdot(vectors, self._middle),
+            word_weights,
+        )
+
+    def _terms_of(self, of_snapshot: NDArray[np.int64], of_tail: NDArray[np.int64]) -> tuple[Terms, NDArray[np.int64]]:
+        """The terms of rows of the snapshot, then of the tail, and where each row's begin."""
+        parts = []
+        if self.snapshot is not None:
+            parts.append((self.snapshot.content.terms, self.snapshot.content.first_terms, of_snapshot))
+        parts.append((*self._tail_terms, of_tail))
+        terms = [of_part[rows_of(first, rows)] for of_part, first, rows in parts]
+        counts = [first[rows + 1] - first[rows] for _, first, rows in parts]
+        return np.concatenate(terms), np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(counts))])
 
     def _main_numbers(self, keys: NDArray[np.int64], missing: int | None = None) -> Numbers:
         """The numbers of live passages of the snapshot with these keys; others are left out, or given as `missing`."""

@@ -38,11 +38,23 @@ class Phrases:
     not_in_manuals: str
     nearest_pages: str
     may_help: str
+    doubt_missing: str
+    doubt_rivals: str
+    doubt_far: str
+    doubt_language: str
     from_here: str
     page: str
     pages: str
     in_file: str
     colon: str
+    not_found: str
+    not_found_named: str
+    comma: str
+    only_manuals: str
+
+    def not_found_in_pages(self, parts: Sequence[str]) -> str:
+        """The note behind a sentence that says what its pages do not; `parts` are the words that are not there."""
+        return self.not_found_named.format(self.comma.join(parts)) if parts else self.not_found
 
     def lead(self, place: str) -> str:
         """The line in front of what is quoted from `place`."""
@@ -71,20 +83,36 @@ PHRASES: dict[Language, Phrases] = {
         not_in_manuals="I could not find an answer to this in the manuals.",
         nearest_pages="The nearest pages are:",
         may_help="I am not sure that this answers the question, but it may help.",
+        doubt_missing="It does not mention {}.",
+        doubt_rivals="Other places are about as near to the question.",
+        doubt_far="It has little of what was asked.",
+        doubt_language="It is in another language than the question.",
         from_here="From {}",
         page="{}, page {}",
         pages="{}, pages {}",
         in_file=" ({} in the file)",
         colon=":",
+        not_found=" (not found in the cited pages)",
+        not_found_named=" (not found in the cited pages: {})",
+        comma=", ",
+        only_manuals="I can only look things up in the manuals. What would you like to know from them?",
     ),
     "zh": Phrases(
         not_in_manuals="手册中没有找到这个问题的答案。",
         nearest_pages="最接近的页面：",
         may_help="不确定以下内容是否回答了您的问题，仅供参考。",
+        doubt_missing="其中没有提到{}。",
+        doubt_rivals="另有其他内容与问题同样接近。",
+        doubt_far="其中与问题相关的内容不多。",
+        doubt_language="其语言与问题的语言不同。",
         from_here="摘自{}",
         page="{}第 {} 页",
         pages="{}第 {} 页",
         in_file="（文件第 {} 页）",
         colon="：",
+        not_found="（所引页面中未找到）",
+        not_found_named="（所引页面中未找到：{}）",
+        comma="、",
+        only_manuals="我只能在手册中查找内容。您想从手册中了解什么？",
     ),
 }

@@ -17,8 +17,10 @@ from langchain_core.retrievers import BaseRetriever
 from numpy.typing import NDArray
 from pydantic import Field, SkipValidation
 
+from rag.analyzer import words
+from rag.duplicates import Collapser, Group
 from rag.follow_up import contextualise
-from rag.fusion import Collapser, Group, mixed_scores
+from rag.fusion import Signals, learned_scores, mixed_scores, signals_of
 from rag.index import KnowledgeBaseIndex
 from rag.index_view import Candidates
 from rag.types import NO_PAGE, Hit, Passage, PassageStore, Place, Turn, Vector
@@ -39,14 +41,15 @@ class QuestionEmbedder(Protocol):
 class RetrievalSettings:
     """What may be tuned for a knowledge base; the defaults were chosen on manuals and encyclopedias in two languages.
 
-    dense_weight: share of the vectors in the score, the rest is BM25.
-    whole_weight: share of the whole passage's vector in the dense score, the rest is its best window.
+    dense_weight: None for the learned weights; a number for a plain mix, of which it is the share of the vectors and
+    the rest is BM25.
+    whole_weight: share of the whole passage's vector in a plain mix's dense score, the rest is its best window.
     candidates: passages taken from each of the two searches; z-scores are over all of them.
     collapse: share of words that two passages must have in common to count as one; above 1 collapses nothing.
     """
 
     top_k: int = 3
-    dense_weight: float = 0.65
+    dense_weight: float | None = None
     whole_weight: float = 0.0
     candidates: int = 60
     collapse: float = 0.9
@@ -54,7 +57,7 @@ class RetrievalSettings:
     def __post_init__(self) -> None:
         if self.top_k < 1 or self.candidates < 1:
             raise ValueError("top_k and candidates must be at least 1")
-        if not (0 <= self.dense_weight <= 1 and 0 <= self.whole_weight <= 1):
+        if not (0 <= (self.dense_weight or 0) <= 1 and 0 <= self.whole_weight <= 1):
             raise ValueError("dense_weight and whole_weight are shares from 0 to 1")
 
 
@@ -93,25 +96,33 @@ class HybridRetriever(BaseRetriever):
         top_k = self.settings.top_k if top_k is None and self.top_k is None else top_k or self.top_k or 1
         clock = _Clock({} if timings is None else timings)
         asked = contextualise(question, history)
-        vector = self._embedded(asked.text)
+        vector = asked.embedded(self._embedded)
         clock.lap("embedding")
         wanted = max(self.settings.candidates, 4 * top_k)
         for _ in range(_MOST_ATTEMPTS):
             view = self.index.refresh(self.store)
             documents = self.store.document_keys(filter) if filter else None
             clock.lap("refresh")
-            candidates = view.search(vector, asked.weights, wanted, documents, clock.lap)
-            scores = mixed_scores(candidates, self.settings.dense_weight, self.settings.whole_weight)
+            spelled = view.spelling(asked.weights)
+            weights = _merged(asked.weights, spelled)
+            candidates = view.search(vector, weights, wanted, documents, clock.lap)
+            signals = signals_of(candidates, [spelled.get(word, word) for word in words(asked.text)])
+            scores = self._scores(candidates, signals)
             # Among equal scores the older passage, so that the order never depends on the state of the files.
             order = np.lexsort((candidates.keys, -scores))
             clock.lap("fusion")
             groups, is_whole = self._grouped(candidates, order, top_k)
-            hits = tuple(_hit(group, candidates, scores) for group in groups)
+            hits = tuple(_hit(group, candidates, signals, scores) for group in groups)
             clock.lap("passages")
             # A document that was replaced in between is gone as it was found, and was not searched as it is now.
             if is_whole or self.store.change() == view.change:
                 break
         return SearchResult(hits, asked.text, vector)
+
+    def _scores(self, candidates: Candidates, signals: Signals) -> NDArray[np.float32]:
+        if self.settings.dense_weight is None:
+            return learned_scores(signals)
+        return mixed_scores(candidates, self.settings.dense_weight, self.settings.whole_weight)
 
     def _embedded(self, text: str) -> Vector:
         if isinstance(self.embeddings, QuestionEmbedder):
@@ -167,12 +178,22 @@ class _Clock:
         self._last = now
 
 
-def _hit(group: Group, candidates: Candidates, scores: NDArray[np.float32]) -> Hit:
+def _merged(weights: Mapping[str, float], spelled: Mapping[str, str]) -> dict[str, float]:
+    """The weights of the words that were meant; one said both rightly and mistyped counts as it counts most."""
+    merged: dict[str, float] = {}
+    for word, weight in weights.items():
+        meant = spelled.get(word, word)
+        merged[meant] = max(weight, merged.get(meant, 0.0))
+    return merged
+
+
+def _hit(group: Group, candidates: Candidates, of_candidates: Signals, scores: NDArray[np.float32]) -> Hit:
     candidate = group.candidate
     signals = {
         "dense": float(candidates.windows[candidate]),
         "whole": float(candidates.whole[candidate]),
         "lexical": float(candidates.words[candidate]),
+        "coverage": float(of_candidates.words_of_passages[candidate]),
     }
     places = tuple(Place(other.document_id, other.external_id, other.title, other.spans) for other in group.others)
     windows = candidates.window_scores(candidate)

@@ -3,8 +3,8 @@
 Owns the layout of an index folder:
 
     CURRENT              name of the snapshot to open
-    <snapshot>/          manifest.json, vectors.faiss, keys.npy, documents.npy, first_rows.npy;
-                         with many vectors quick.faiss and quick.json
+    <snapshot>/          manifest.json, vectors.faiss, keys.npy, documents.npy, first_rows.npy, terms.npy,
+                         first_terms.npy; with many vectors quick.faiss and quick.json
     words-<token>/       the Tantivy index that the manifests name, changed in place
     .writing-<token>/    a snapshot being written; a leftover of a crash is removed by the next writer
 
@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import IndexDamaged
+from rag.terms import Terms
 from rag.types import Vectors
 from rag.vector_index import VectorIndex
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 POINTER = "CURRENT"
 WRITING = ".writing-"
 WORDS = "words-"
@@ -34,7 +35,7 @@ WORDS = "words-"
 _MANIFEST = "manifest.json"
 _VECTORS = "vectors.faiss"
 _QUICK = "quick.faiss"
-_SIDECARS = ("keys", "documents", "first_rows")
+_SIDECARS = ("keys", "documents", "first_rows", "terms", "first_terms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,16 @@ class Content:
     """The passages of a snapshot, ascending by key; passage p has the rows first_rows[p] to first_rows[p + 1] - 1.
 
     keys, documents: int64 [passages]; first_rows: int64 [passages + 1]; vectors: float16 [rows, dimension], of each
-    passage first the whole, then its windows.
+    passage first the whole, then its windows; terms: uint32, the words of all rows, of row r first_terms[r] to
+    first_terms[r + 1] - 1, int64 [rows + 1].
     """
 
     keys: NDArray[np.int64]
     documents: NDArray[np.int64]
     first_rows: NDArray[np.int64]
     vectors: Vectors
+    terms: Terms
+    first_terms: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +160,13 @@ def _load(folder: Path, name: str) -> Snapshot:
         if (place / file).stat().st_size != size or _checksum(place / file) != checksum:
             raise IndexDamaged(f"{place / file} was altered; `answerdesk index rebuild` makes a new one")
     index = VectorIndex.read(place / _VECTORS, place / _QUICK if _QUICK in files else None)
-    keys, documents, first_rows = (np.load(place / f"{sidecar}.npy", allow_pickle=False) for sidecar in _SIDECARS)
-    if not len(keys) == len(documents) == len(first_rows) - 1 or first_rows[-1] != index.rows:
+    keys, documents, first_rows, terms, first_terms = (
+        np.load(place / f"{sidecar}.npy", allow_pickle=False) for sidecar in _SIDECARS
+    )
+    of_passages = len(keys) == len(documents) == len(first_rows) - 1 and first_rows[-1] == index.rows
+    if not of_passages or len(first_terms) != index.rows + 1 or first_terms[-1] != len(terms):
         raise IndexDamaged(f"the files of {place} do not belong together; `answerdesk index rebuild` makes a new one")
-    content = Content(keys, documents, first_rows, index.vectors)
+    content = Content(keys, documents, first_rows, index.vectors, terms, first_terms)
     return Snapshot(name, change, identity, content, index, folder / words)
 
 

@@ -72,12 +72,16 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class IndexedPassage:
-    """What an index needs of a passage: its words and its vectors. `words` is title, headings and text."""
+    """What an index needs of a passage: its words and its vectors. `words` is title, headings and text.
+
+    window_starts[i] is where in `words` the window of vector row i + 1 begins; empty where it is not known.
+    """
 
     key: int
     document_key: int
     words: str
     vectors: Vectors
+    window_starts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +130,15 @@ class Turn:
 class Question:
     """What was asked, with the turns before it, oldest first, and the filter that narrows documents.
 
-    `images` are data URLs of pictures that belong to the question; only a multimodal model reads them.
+    `context` tells where the customer is, loosely: the product of the page, or the one talked about so far. `images`
+    are data URLs of pictures that belong to the question; only a multimodal model reads them.
     """
 
     text: str
     history: tuple[Turn, ...] = ()
     filter: Mapping[str, object] = field(default_factory=dict)
     images: tuple[str, ...] = ()
+    context: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,9 @@ from rag.errors import IndexDamaged
 from rag.quick_scan import FROM_ROWS, QuickScan
 from rag.types import Vector, Vectors
 
+MIDDLE_ROWS = 4096
+"""Rows, spread evenly over an index, whose mean stands for that of all."""
+
 QUICK_SHARE = 0.25
 """A quick look cannot leave rows out; where fewer than this share are admitted, an exact search costs less."""
 
@@ -30,6 +33,7 @@ class VectorIndex:
         # The codes of this quantizer are the vectors themselves: a view instead of a second copy.
         codes = faiss.rev_swig_ptr(index.codes.data(), index.codes.size()) if self.rows else np.empty(0, np.uint8)
         self.vectors: Vectors = codes.view(np.float16).reshape(self.rows, self.dimension)
+        self.middle = middle_of(self.vectors)
 
     @classmethod
     def of(cls, vectors: Vectors, quick_from: int = FROM_ROWS) -> "VectorIndex":
@@ -118,6 +122,13 @@ class GrowingVectors:
     def first(self, rows: int) -> NDArray[np.float32]:
         """The first `rows` vectors, a view, float32 [rows, dimension]."""
         return self._buffer[:rows]
+
+
+def middle_of(vectors: NDArray[np.float16] | NDArray[np.float32]) -> Vector:
+    """The mean of [rows, dimension], taken from some of many rows; zeros without rows."""
+    some = vectors[:: max(1, -(-len(vectors) // MIDDLE_ROWS))]
+    mean: Vector = some.mean(axis=0, dtype=np.float32) if len(some) else np.zeros(vectors.shape[1], np.float32)
+    return mean
 
 
 def rows_of(first_rows: NDArray[np.int64], passages: NDArray[np.int64] | Sequence[int]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The user interface's entry: `streamlit run ui/app.py -- --api ADDRESS`. Three pages in two languages.
+"""The user interface's entry: `streamlit run ui/app.py -- --api ADDRESS`. Four pages in two languages.
 
 Owns the frame: pages, language, style, and what is shown when the API refuses or cannot be reached. The admin key
 comes from the environment, never from the command line, where other users of the machine could read it.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui import choices, customer_service, document_qa, knowledge_base, problems, style
+from ui import choices, customer_service, document_qa, knowledge_base, problems, quality, style
 from ui.client import ApiClient
 from ui.texts import text
 
@@ -51,6 +51,12 @@ def main() -> None:
             title=text("knowledge_base", language),
             url_path="knowledge-base",
             icon=":material/library_books:",
+        ),
+        st.Page(
+            lambda: quality.show(api, language),
+            title=text("quality", language),
+            url_path="quality",
+            icon=":material/checklist:",
         ),
     ]
     page = st.navigation(pages)

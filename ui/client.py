@@ -92,6 +92,65 @@ class ApiClient:
     def document_report(self, knowledge_base: str) -> Json:
         return self._json("GET", f"/api/knowledge-bases/{knowledge_base}/report")
 
+    def golden_questions(self, knowledge_base: str, limit: int, cursor: str | None = None) -> Json:
+        params: dict[str, str | int] = {"limit": limit, **({"cursor": cursor} if cursor else {})}
+        return self._json("GET", f"/api/knowledge-bases/{knowledge_base}/golden-questions", params=params)
+
+    def golden_file(self, knowledge_base: str) -> bytes:
+        """All golden questions as JSONL."""
+        return self._send("GET", f"/api/knowledge-bases/{knowledge_base}/golden-questions/file").content
+
+    def upload_golden(self, knowledge_base: str, content: bytes) -> Json:
+        return self._json("POST", f"/api/knowledge-bases/{knowledge_base}/golden-questions/file", content=content)
+
+    def save_golden(self, knowledge_base: str, question: Mapping[str, object], question_id: str | None = None) -> Json:
+        """Adds a question, or replaces the one with this id."""
+        path = f"/api/knowledge-bases/{knowledge_base}/golden-questions"
+        if question_id is None:
+            return self._json("POST", path, json=dict(question))
+        return self._json("PUT", f"{path}/{question_id}", json=dict(question))
+
+    def delete_golden(self, knowledge_base: str, question_id: str) -> None:
+        self._send("DELETE", f"/api/knowledge-bases/{knowledge_base}/golden-questions/{question_id}")
+
+    def golden_runs(self, knowledge_base: str) -> list[Json]:
+        """Newest first."""
+        found: list[Json] = self._json("GET", f"/api/knowledge-bases/{knowledge_base}/golden-runs")["runs"]
+        return found
+
+    def begin_golden_run(self, knowledge_base: str, settings: Mapping[str, object], note: str) -> Json:
+        wanted = {"settings": dict(settings), "note": note}
+        return self._json("POST", f"/api/knowledge-bases/{knowledge_base}/golden-runs", json=wanted)
+
+    def cancel_golden_run(self, knowledge_base: str, run: str) -> None:
+        self._send("POST", f"/api/knowledge-bases/{knowledge_base}/golden-runs/{run}/cancel")
+
+    def delete_golden_run(self, knowledge_base: str, run: str) -> None:
+        self._send("DELETE", f"/api/knowledge-bases/{knowledge_base}/golden-runs/{run}")
+
+    def golden_results(self, knowledge_base: str, run: str, outcomes: Sequence[str], limit: int) -> list[Json]:
+        """The first questions of a run with one of these outcomes."""
+        params: dict[str, object] = {"outcome": list(outcomes), "limit": limit}
+        path = f"/api/knowledge-bases/{knowledge_base}/golden-runs/{run}/results"
+        found: list[Json] = self._json("GET", path, params=params)["results"]
+        return found
+
+    def compare_golden_runs(self, knowledge_base: str, first: str, second: str) -> Json:
+        params = {"first": first, "second": second}
+        return self._json("GET", f"/api/knowledge-bases/{knowledge_base}/golden-runs/compare", params=params)
+
+    def golden_candidates(self, knowledge_base: str) -> list[Json]:
+        path = f"/api/knowledge-bases/{knowledge_base}/golden-candidates"
+        found: list[Json] = self._json("GET", path)["candidates"]
+        return found
+
+    def accept_candidate(self, knowledge_base: str, message: str, expected: object) -> None:
+        path = f"/api/knowledge-bases/{knowledge_base}/golden-candidates/{message}/accept"
+        self._send("POST", path, json={"expected": expected})
+
+    def dismiss_candidate(self, knowledge_base: str, message: str) -> None:
+        self._send("POST", f"/api/knowledge-bases/{knowledge_base}/golden-candidates/{message}/dismiss")
+
     def documents(
         self, knowledge_base: str, limit: int, cursor: str | None = None, language: str | None = None
     ) -> Json:

@@ -35,7 +35,7 @@ def show(api: ApiClient, language: Language, knowledge_base: str) -> None:
     """The generations, newest first, and the form that begins another."""
     found = api.generations(knowledge_base)
     every = _SECONDS_BETWEEN_LOOKS if _is_busy(found) else None
-    st.fragment(_list, run_every=every)(api, language, knowledge_base, _is_busy(found))
+    st.fragment(_list, run_every=every)(api, language, knowledge_base, [found], _is_busy(found))
     if not any(each["status"] in ("building", "ready", "failed") for each in found):
         _show_form(api, language, knowledge_base, next(each for each in found if each["status"] == "active"))
 
@@ -44,9 +44,10 @@ def _is_busy(found: list[Json]) -> bool:
     return any(each["status"] == "building" or each["switch_when_ready"] for each in found)
 
 
-def _list(api: ApiClient, language: Language, knowledge_base: str, was_busy: bool) -> None:
+def _list(api: ApiClient, language: Language, knowledge_base: str, first: list[list[Json]], was_busy: bool) -> None:
+    """`first` holds what has just been asked for; whenever the list renews itself it asks again."""
     with problems.shown(api, language):
-        found = api.generations(knowledge_base)
+        found = first.pop() if first else api.generations(knowledge_base)
         if was_busy and not _is_busy(found):
             st.rerun()  # the counts at the head of the page have changed
         for generation in found:
@@ -76,6 +77,8 @@ def _show(api: ApiClient, language: Language, knowledge_base: str, generation: J
                     st.text(text("really_drop", language, number=number))
                     act("drop_generation", "drop", api.drop_generation, ":material/delete:")
         _show_progress(language, generation)
+        if status == "building" and generation["message"]:
+            style.notice(generation["message"], "warn")
         if status == "failed":
             failures = generation["failures"][:_FAILURES_SHOWN]
             reasons = [f"{each['external_id']}: {each['message']}" for each in failures]

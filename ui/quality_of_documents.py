@@ -35,18 +35,21 @@ def show(api: ApiClient, language: Language, knowledge_base: str) -> None:
             st.rerun()
         return
     with st.spinner(text("looking_at_documents", language)):
-        is_applied = api.document_report(knowledge_base)["applied"]
-    every = None if is_applied else _SECONDS_BETWEEN_LOOKS
-    st.fragment(_section, run_every=every)(api, language, knowledge_base, is_applied)
-
-
-def _section(api: ApiClient, language: Language, knowledge_base: str, was_applied: bool) -> None:
-    with problems.shown(api, language):
         report = api.document_report(knowledge_base)
+    every = None if report["applied"] else _SECONDS_BETWEEN_LOOKS
+    st.fragment(_section, run_every=every)(api, language, knowledge_base, [report], report["applied"])
+
+
+def _section(api: ApiClient, language: Language, knowledge_base: str, first: list[Json], was_applied: bool) -> None:
+    """`first` holds what has just been asked for; whenever the section renews itself it asks again."""
+    with problems.shown(api, language):
+        report = first.pop() if first else api.document_report(knowledge_base)
         if report["applied"] != was_applied:
             st.rerun()  # so that the section begins or ends to renew itself
         _show_languages(language, report)
-        if not report["applied"]:
+        if report["message"]:
+            style.notice(report["message"], "bad")
+        elif not report["applied"]:
             style.notice(text("filters_being_applied", language), "busy")
         for filter_ in report["filters"]:
             _show_filter(api, language, report, filter_)

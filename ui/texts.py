@@ -5,6 +5,8 @@
 
 from typing import Final, Literal
 
+from ui.texts_quality import TEXTS as QUALITY_TEXTS
+
 Language = Literal["en", "zh"]
 
 LANGUAGES: Final[dict[Language, str]] = {"en": "English", "zh": "中文"}
@@ -240,6 +242,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "status_ready_with_warnings": ("Ready, with notes", "就绪（有提示）"),
     "status_failed": ("Failed", "失败"),
     "status_cancelled": ("Cancelled", "已取消"),
+    **QUALITY_TEXTS,
 }
 
 

@@ -33,7 +33,6 @@ from ingestion.detect import HOLDS_SEVERAL, MEDIA_TYPES
 from ingestion.errors import IngestionError
 from ingestion.listing import documents_in
 from ingestion.parsers import base
-from ingestion.types import DocumentStart, RecordFailed
 
 _FEW = 10
 _LONGEST_ADDRESS = 600
@@ -174,10 +173,8 @@ def _documents_in(found: Found, known: Set[str], limits: base.Limits) -> tuple[d
         return dict.fromkeys(known, ""), True
     if MEDIA_TYPES[found.path.suffix.lower()] not in HOLDS_SEVERAL:
         return {found.place: found.content_hash}, True
-    items = list(documents_in(base.Source(found.path, found.place), limits))
-    documents = {item.external_id: item.content_hash for item in items if isinstance(item, DocumentStart)}
-    unread = {item.external_id: "" for item in items if isinstance(item, RecordFailed)}
-    return documents | unread, not unread
+    documents = documents_in(base.Source(found.path, found.place), limits)
+    return documents, all(documents.values())
 
 
 def _not_ours(external_id: str, rival: str | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from ingestion.types import DocumentStart, ParsedPage, RecordFailed
+from ingestion.types import DocumentStart, OpenTable, ParsedPage, RecordFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ def _ignore(*_: object) -> None:
 class Resume:
     """Where a parser that reads page by page begins, and what it must not touch.
 
-    `pages` have been read before, the last of them left `sections` open. `unreadable` are pages (from 1) that an
-    earlier attempt died of, each with the warning that takes their place. `opening` is called with a page's number
-    before anything of it is read, and with 0 when what follows concerns no single page, so that whoever watches
+    `pages` have been read before, the last of them left `sections` and `table` open. `unreadable` are pages (from 1)
+    that an earlier attempt died of, each with the warning that takes their place. `opening` is called with a page's
+    number before anything of it is read, and with 0 when what follows concerns no single page, so that whoever watches
     knows the page when the parser never comes back.
 
     Of an archive `members` have been read before (numbered from 0 in the order of reading, archives inside included);
-    the four above are then said of the next one. `unreadable_members` are those that an earlier attempt died of, told
+    what is above is then said of the next one. `unreadable_members` are those that an earlier attempt died of, told
     of by whoever noticed. `opening_member` is called with the number and the external id of a member before it is
     unpacked.
     """
@@ -57,6 +57,7 @@ class Resume:
     members: int = 0
     unreadable_members: tuple[int, ...] = ()
     opening_member: Callable[[int, str], None] = _ignore
+    table: OpenTable | None = None
 
 
 class Parser(Protocol):

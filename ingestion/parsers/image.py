@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
 from ingestion.errors import BrokenFile, NoText, TooLarge
 from ingestion.parsers.base import Limits, Source
-from ingestion.parsers.ocr import DOTS_PER_INCH, READ_BY_OCR, OcrSettings, read_lines
+from ingestion.parsers.ocr import DOTS_PER_INCH, READ_BY_OCR, read_lines
 from ingestion.parsers.ocr_layout import ocr_page
 from ingestion.parsers.reading import check_size, reading
 from ingestion.types import DocumentStart, ParsedPage
@@ -33,9 +33,8 @@ _UNREADABLE = (OSError, ValueError, SyntaxError, IndexError, KeyError, TypeError
 class ImageParser:
     """A picture is one page; a TIFF may hold several. Each is marked as read by text recognition."""
 
-    def __init__(self, media_type: str = "image/png", settings: OcrSettings = OcrSettings()) -> None:
+    def __init__(self, media_type: str = "image/png") -> None:
         self.media_type = media_type
-        self._settings = settings
 
     def parse(self, source: Source, limits: Limits) -> Iterator[DocumentStart | ParsedPage]:
         """One document. A page that cannot be unpacked has a warning instead of text.
@@ -51,7 +50,7 @@ class ImageParser:
                 raise TooLarge(f"{name} has {frames:,} pages, the limit is {limits.pages:,}: split it")
             start = DocumentStart(source.external_id, source.title or source.path.stem, frames)
             if frames == 1:
-                page = _page(picture, 1, name, limits, self._settings)
+                page = _page(picture, 1, name, limits)
                 if not page.text:
                     raise NoText(f"{name} shows no writing that can be read: upload it larger, or leave it out")
                 yield start
@@ -60,7 +59,7 @@ class ImageParser:
             yield start
             for number, frame in enumerate(ImageSequence.Iterator(picture), start=1):
                 try:
-                    yield _page(frame, number, name, limits, self._settings)
+                    yield _page(frame, number, name, limits)
                 except (BrokenFile, TooLarge) as error:
                     yield ParsedPage(number, "", (), warning=str(error))
 
@@ -110,10 +109,10 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray(((values - low) * (255.0 / max(high - low, 1e-6))).astype(np.uint8))
 
 
-def _page(picture: Image.Image, number: int, name: str, limits: Limits, settings: OcrSettings) -> ParsedPage:
+def _page(picture: Image.Image, number: int, name: str, limits: Limits) -> ParsedPage:
     pixels = pixels_of(picture, name)
     try:
-        lines = read_lines(pixels, settings)
+        lines = read_lines(pixels)
     except BrokenFile as error:
         raise BrokenFile(f"{name}: {error}; save it again as PNG, or smaller") from error
     return ocr_page(lines, number, name, limits, warning=READ_BY_OCR, points=points_a_pixel(pixels))

@@ -8,8 +8,8 @@ parsers'.
 import logging
 import resource
 import threading
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ingestion.errors import BrokenFile
-from ingestion.parsers.ocr_rows import Box, OcrLine, in_reading_order
+from ingestion.parsers.ocr_rows import Box, OcrLine
 
 READ_BY_OCR = "Read by text recognition (OCR) from a picture; single characters may be wrong."
 """The warning of every page that was read so."""
@@ -40,17 +40,10 @@ _LONG, _SHORT = 1_760, 1_280
 _LEAST_SIDE = 736  # pixels: smaller images are made larger, as far as they fit
 _LINES_AT_ONCE = 4
 _WIDTHS_OF = 320
-
+_THREADS = 2  # that recognition may use: more are hardly faster, and take from those who answer meanwhile
 
 MEMORY_MB = 1_900
 """Private memory that reading takes at most, with sheets of both kinds seen. With less it may crash in mid-page."""
-
-
-@dataclass(frozen=True, slots=True)
-class OcrSettings:
-    """`threads` is the number of processor cores that recognition may use."""
-
-    threads: int = 2
 
 
 class OcrEngine:
@@ -59,7 +52,7 @@ class OcrEngine:
     May be used by several threads, which take turns.
     """
 
-    def __init__(self, settings: OcrSettings) -> None:
+    def __init__(self) -> None:
         """Raises `BrokenFile` when this process may not take the memory, and `FileNotFoundError` when the package lacks
         its models: nothing is ever downloaded in their place.
         """
@@ -78,7 +71,7 @@ class OcrEngine:
             "Global.use_cls": False,  # it turns one line in thirty upside down; pages are turned as a whole instead
             "Global.max_side_len": _LONG,
             "Rec.rec_batch_num": _LINES_AT_ONCE,
-            "EngineConfig.openvino.inference_num_threads": settings.threads,
+            "EngineConfig.openvino.inference_num_threads": _THREADS,
             "EngineConfig.openvino.performance_hint": "LATENCY",
             "EngineConfig.openvino.num_streams": 1,
             "EngineConfig.openvino.enable_cpu_pinning": False,
@@ -98,7 +91,7 @@ class OcrEngine:
         logging.getLogger("RapidOCR").setLevel(logging.ERROR)  # it warns of every page without text
 
     def lines(self, image: NDArray[np.uint8]) -> list[OcrLine]:
-        """The lines of text on an image [height, width, 3] of blue, green, red, in reading order.
+        """The lines of text on an image [height, width, 3] of blue, green, red, in no order.
 
         Of a page that lies on its side or on its head, those of the page set upright. Boxes are in pixels of that
         upright image. An image without text gives no lines. Raises `BrokenFile` when the engine fails on the image.
@@ -111,7 +104,7 @@ class OcrEngine:
             found = max((self._turned(image, turns) for turns in (1, 3)), key=_confidence)
         elif found and _confidence(found) < _DOUBTFUL:
             found = max(found, self._turned(image, 2), key=_confidence)
-        return in_reading_order([line for line in found if line.score >= _LOWEST_SCORE])
+        return [line for line in found if line.score >= _LOWEST_SCORE]
 
     def _turned(self, image: NDArray[np.uint8], turns: int) -> list[OcrLine]:
         """The lines after so many quarter turns to the left, each with its place before them."""
@@ -195,14 +188,16 @@ def _confidence(lines: list[OcrLine]) -> float:
     return sum(line.score * len(line.text) for line in lines) / characters if characters else 0.0
 
 
-@lru_cache(maxsize=1)
-def engine(settings: OcrSettings = OcrSettings()) -> OcrEngine:
-    """The process's engine, loaded when it is first wanted; other settings replace it."""
-    return OcrEngine(settings)
+@cache
+def engine() -> OcrEngine:
+    """The process's engine, loaded when it is first wanted."""
+    return OcrEngine()
 
 
-def read_lines(image: NDArray[np.uint8], settings: OcrSettings = OcrSettings()) -> list[OcrLine]:
-    """The lines of text of a page image: [height, width] grey, or [height, width, 3 or 4] blue, green, red.
+def read_lines(image: NDArray[np.uint8]) -> list[OcrLine]:
+    """The lines of text of a page image, in no order: `ocr_rows` knows theirs.
+
+    The image is [height, width] grey, or [height, width, 3 or 4] blue, green, red.
 
     Raises `BrokenFile` for an array of another shape, when recognition fails, and as `OcrEngine`, `FileNotFoundError`.
     """
@@ -210,4 +205,4 @@ def read_lines(image: NDArray[np.uint8], settings: OcrSettings = OcrSettings()) 
         image = np.repeat(image[:, :, None], 3, axis=2)
     if image.ndim != 3 or image.shape[2] not in (3, 4):
         raise BrokenFile(f"a page image has the shape {image.shape}: draw the page anew in colour or grey")
-    return engine(settings).lines(image[:, :, :3])
+    return engine().lines(image[:, :, :3])

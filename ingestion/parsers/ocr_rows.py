@@ -54,13 +54,8 @@ class Row:
         return " ".join(piece.text for piece in self.pieces)
 
 
-def in_reading_order(lines: Sequence[OcrLine]) -> list[OcrLine]:
-    """Top to bottom and left to right, columns of prose one after another; rows of tables stay rows."""
-    return [line for row in _rows_in_order(list(lines), 0) for line in row]
-
-
 def rows_of(lines: Sequence[OcrLine]) -> list[Row]:
-    """The rows of a page in reading order."""
+    """The rows of a page in reading order: top to bottom, columns of prose one after another."""
     usual = usual_height(lines)
     return [
         Row(

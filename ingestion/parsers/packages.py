@@ -21,7 +21,7 @@ from lxml.etree import _Element
 
 from ingestion.errors import BrokenFile, EncryptedFile, TooLarge
 from ingestion.parsers.base import Limits
-from ingestion.parsers.reading import check_size, reading
+from ingestion.parsers.reading import check_packing, check_size, reading
 from ingestion.parsers.stated import stated_facets
 
 OLE_SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -186,8 +186,9 @@ class Package:
 def open_package(path: Path, limits: Limits) -> Iterator[Package]:
     """A package whose declared sizes are within the limits (zipfile never unpacks more than is declared).
 
-    Raises `EmptyFile`, `EncryptedFile`, `BrokenFile`, and `TooLarge` before anything is unpacked; `TransientError`
-    when the file cannot be read from disk.
+    Raises `EmptyFile`, `EncryptedFile`, `BrokenFile`, `UnsupportedType` for parts packed as no office program or
+    e-book maker may, and `TooLarge` before anything is unpacked; `TransientError` when the file cannot be read from
+    disk.
     """
     check_size(path, limits)
     with reading(path) as file:
@@ -201,6 +202,9 @@ def open_package(path: Path, limits: Limits) -> Iterator[Package]:
         parts = archive.infolist()
         if len(parts) > _MOST_PARTS or sum(part.file_size for part in parts) > limits.file_bytes:
             raise too_large(path.name)
+        for part in parts:
+            if not part.flag_bits & 1:  # what is locked is told of below
+                check_packing(part, f'"{part.filename}" in {path.name}')
         if any(part.flag_bits & 1 for part in parts) or "META-INF/encryption.xml" in archive.namelist():
             _check_protection(archive, path.name)
         yield Package(archive, path.name, limits)

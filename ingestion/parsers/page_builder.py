@@ -45,10 +45,10 @@ class PageBuilder:
         self._headings = [(above, heading) for above, heading in self._headings if above < level]
         self._headings.append((level, name.strip()))
 
-    def block(self, kind: BlockKind, text: str, *, under: str = "") -> None:
+    def block(self, kind: BlockKind, text: str, *, columns: str = "") -> None:
         """Adds a block to the current section; white space around it is cut off. Raises `TooLarge`.
 
-        `under` is one more heading of this block alone, such as the names of a table's columns.
+        `columns` are the names of a row's columns.
         """
         text = text.strip("\n").rstrip() if kind is BlockKind.CODE else text.strip()
         if not text.strip():
@@ -58,19 +58,19 @@ class PageBuilder:
             self._append("\n" if close else "\n\n")
         start = self._length
         self._append(text)
-        path = (*(heading for _, heading in self._headings), *([under] if under else []))
-        self._blocks.append(Block(kind, start, self._length, path, self._anchor))
+        path = tuple(heading for _, heading in self._headings)
+        self._blocks.append(Block(kind, start, self._length, path, self._anchor, columns))
         if self._length > self._limit:
             raise TooLarge(
                 f"{self._name} has more than {self._limit:,} characters: split it, or raise the limit in the settings"
             )
 
-    def row(self, cells: Iterable[str], *, under: str = "", anchor: str | None = None) -> None:
+    def row(self, cells: Iterable[str], *, columns: str = "", anchor: str | None = None) -> None:
         """Adds a table row: its cells divided by " | ", unless all are empty. `anchor` is the row's own place."""
         texts = [tidy(cell) for cell in cells]
         if any(texts):
             self._anchor = anchor or self._anchor
-            self.block(BlockKind.TABLE_ROW, " | ".join(texts), under=under)
+            self.block(BlockKind.TABLE_ROW, " | ".join(texts), columns=columns)
 
     @property
     def length(self) -> int:

@@ -16,6 +16,7 @@ import pypdfium2
 from ingestion.errors import TooLarge
 from ingestion.parsers.base import Limits, Resume, Source
 from ingestion.parsers.pdf_blocks import group_lines
+from ingestion.parsers.pdf_columns import Tables
 from ingestion.parsers.pdf_document import PDFIUM_LOCK, Frame, open_page, open_pdf, page_label, read_outline
 from ingestion.parsers.pdf_headings import Sections
 from ingestion.parsers.pdf_lines import Glyphs, Line, PageLines, read_lines
@@ -61,6 +62,7 @@ class PdfParser:
                 profile = replace(profile, sizes=tuple(profile.body_size * ratio for ratio in RECOGNISED_RATIOS))
             resume.opening(0)
             sections = Sections(read_outline(document), profile, resume.sections)
+            tables = Tables(resume.table)
             title = source.title or _metadata_title(document) or profile.title or source.path.stem
             facets = _stated_facets(document)
         yield DocumentStart(source.external_id, title, pages, facets)
@@ -71,8 +73,10 @@ class PdfParser:
                         page = ParsedPage(index + 1, "", (), warning=resume.unreadable[index + 1])
                     else:
                         resume.opening(index + 1)
-                        page = _readable_page(document, index, sections, limits)
-                    yield replace(page, open_sections=sections.open)
+                        page = _readable_page(document, index, sections, tables, limits)
+                    if page.warning:
+                        tables.interrupt()  # its rows are not known, or not for sure
+                    yield replace(page, open_sections=sections.open, open_table=tables.open)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +101,14 @@ def _sample(document: Any, pages: int, limits: Limits, resume: Resume) -> Iterat
             continue  # told as a warning when the page's turn comes
 
 
-def _readable_page(document: Any, index: int, sections: Sections, limits: Limits) -> ParsedPage:
+def _readable_page(document: Any, index: int, sections: Sections, tables: Tables, limits: Limits) -> ParsedPage:
     """The page, or a warning in its place: what one page holds never costs the others."""
     label = None
     try:
         with PDFIUM_LOCK:
             label = page_label(document, index)
             opened = _open(document, index, label, sections.profile, limits)
-        return _parse_page(opened, index, label, sections, limits)
+        return _parse_page(opened, index, label, sections, tables, limits)
     except TooLarge as error:
         return ParsedPage(index + 1, "", (), label, warning=str(error))
     except pypdfium2.PdfiumError:
@@ -121,7 +125,9 @@ def _open(document: Any, index: int, label: str | None, profile: Profile, limits
     return _Opened(read.characters, lines, read.frame, picture)
 
 
-def _parse_page(opened: _Opened, index: int, label: str | None, sections: Sections, limits: Limits) -> ParsedPage:
+def _parse_page(
+    opened: _Opened, index: int, label: str | None, sections: Sections, tables: Tables, limits: Limits
+) -> ParsedPage:
     """The page as its picture shows it, where that is the better text, else as its text layer says."""
     warning = None
     if opened.picture is not None:
@@ -132,6 +138,7 @@ def _parse_page(opened: _Opened, index: int, label: str | None, sections: Sectio
     path = sections.path
     marks = sections.mark(index, opened.lines, opened.frame)
     groups = group_lines(opened.lines, marks, path, sections.profile)
+    tables.name_columns(groups)
     content, blocks, source_map = build_page(opened.characters, groups, sections.profile)
     return ParsedPage(index + 1, content, blocks, label, source_map, warning)
 

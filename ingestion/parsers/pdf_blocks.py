@@ -45,11 +45,15 @@ class Joint(Enum):
 
 @dataclass(slots=True)
 class Group:
-    """The lines of one block in reading order, each with how it goes on from the line before."""
+    """The lines of one block in reading order, each with how it goes on from the line before.
+
+    `columns` are as a `Block` has them.
+    """
 
     kind: BlockKind
     path: tuple[str, ...]
     lines: list[tuple[Line, Joint]] = field(default_factory=list)
+    columns: str = ""
 
     def add(self, line: Line, joint: Joint) -> None:
         self.lines.append((line, joint if self.lines else Joint.FIRST))

@@ -30,7 +30,7 @@ def build_page(characters: str, groups: Sequence[Group], profile: Profile) -> Pa
             _add_lines(builder, group, count)
         if builder.length > start:
             builder.add("\n")
-            blocks.append(Block(group.kind, start, builder.length, group.path))
+            blocks.append(Block(group.kind, start, builder.length, group.path, columns=group.columns))
     return builder.text(), tuple(blocks), tuple(builder.runs)
 
 
@@ -64,7 +64,7 @@ def _between(before: Line, line: Line, how: Joint, count: Callable[[str], int]) 
 
 
 def _copy_cells(builder: TextBuilder, line: Line, kind: BlockKind) -> None:
-    if kind is not BlockKind.TABLE_ROW:
+    if kind not in (BlockKind.TABLE_ROW, BlockKind.REPEATED):
         copy_line(builder, line.start, line.end)
         return
     start = line.start

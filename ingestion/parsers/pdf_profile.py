@@ -26,6 +26,9 @@ HEADING_RATIO = 1.1  # a heading's size over the body's
 HEADING_CHARACTERS = 120
 SMALLEST_READABLE = 1.0  # points; some files hide a text layer in less
 HEADING_SIZES = 5
+COLUMN_TOLERANCE = 3.0  # points by which cells of one column may be out of line
+TALLEST_ROW = 40  # lines
+LEVEL = 0.45  # of a size: baselines no farther apart are on one level
 SHARED_ENDS = 12  # characters that running lines share where section titles make up the rest
 
 DIGITS = re.compile(r"\d+")
@@ -93,9 +96,9 @@ def without_running(page: PageLines, profile: Profile, label: str | None, index:
     """The page's lines in pdfium's order, running headers, footers and page numbers left out."""
     numbers = {str(index + 1 + (profile.number_offset or 0)), *([label] if label else ())}
     running: set[int] = set()
-    for edge, lines in _edges(page.lines, page.frame.height):
+    for edge, lines, before_table in _edges(page.lines, page.frame.height):
         found: list[Line] = []
-        for position, line in enumerate(lines):
+        for position, line in enumerate(lines[:before_table]):
             known = any((edge, key) in profile.running_texts for key in _keys(line.text))
             place = _near(_band(edge, line), profile.running_bands)
             numbered = bool(numbers.intersection(AROUND_NUMBER.split(line.text)))
@@ -125,12 +128,66 @@ def unbroken_words(lines: Sequence[Line]) -> list[str]:
     return found
 
 
-def _edges(lines: Sequence[Line], height: float) -> list[tuple[str, list[Line]]]:
-    """The outermost lines of a page, from the edge inwards."""
+def _edges(lines: Sequence[Line], height: float) -> list[tuple[str, list[Line], int]]:
+    """The outermost lines of a page, from the edge inwards, and how many there are before a table begins or ends."""
     upright = sorted(lines, key=lambda line: line.y)
     top = [line for line in upright[:EDGE_LINES] if line.y < EDGE_SHARE * height]
     bottom = [line for line in upright[: -EDGE_LINES - 1 : -1] if line.y > (1 - EDGE_SHARE) * height]
-    return [("top", top), ("bottom", bottom)]
+    inwards = [("top", top, upright), ("bottom", bottom, upright[::-1])]
+    return [(edge, outermost, _before_table(outermost, ordered)) for edge, outermost, ordered in inwards]
+
+
+def _before_table(outermost: Sequence[Line], ordered: Sequence[Line]) -> int:
+    """How many of the outermost lines are no rows of a table: rows are alike from page to page, as running lines are.
+
+    `ordered` are all of the page, from the same edge inwards.
+    """
+    begins = (number for number in range(len(outermost)) if _begins_table(ordered[number : number + TALLEST_ROW]))
+    return next(begins, len(outermost))
+
+
+def _begins_table(lines: Sequence[Line]) -> bool:
+    """Whether more levels are in columns with the first, or go on in one of its cells, than a running header has."""
+    if len(_levels(lines[:EDGE_LINES])[0].starts) < 2:
+        return False
+    first, *inner = _levels(lines)
+    rows = [_in_columns(first, level) for level in inner]
+    wrapped = [len(level.starts) == 1 and _common(first.starts[1:], level.starts) == 1 for level in inner]
+    near = slice(2 * EDGE_LINES - 1)
+    return any(rows) and sum(rows[near]) + sum(wrapped[near]) >= EDGE_LINES
+
+
+@dataclass(slots=True)
+class _Level:
+    """What stands on one baseline: where its cells begin, and where the last one ends."""
+
+    y: float
+    starts: list[float]
+    end: float
+
+
+def _levels(lines: Sequence[Line]) -> list[_Level]:
+    """The levels of lines that are in order from one edge of the page."""
+    levels: list[_Level] = []
+    for line in lines:
+        starts = [line.x0, *(x for _, x in line.cells)]
+        if levels and abs(line.y - levels[-1].y) < LEVEL * line.size:
+            levels[-1].starts = sorted([*levels[-1].starts, *starts])
+            levels[-1].end = max(levels[-1].end, line.x1)
+        else:
+            levels.append(_Level(line.y, starts, line.x1))
+    return levels
+
+
+def _in_columns(level: _Level, other: _Level) -> bool:
+    """Whether two levels have cells in the same columns: two beginnings in common, or as many cells and both ends."""
+    if abs(level.end - other.end) <= COLUMN_TOLERANCE and len(level.starts) == len(other.starts) >= 3:
+        return _common(level.starts, other.starts) >= 1
+    return _common(level.starts, other.starts) >= 2
+
+
+def _common(starts: Sequence[float], others: Sequence[float]) -> int:
+    return sum(any(abs(x - y) <= COLUMN_TOLERANCE for y in others) for x in starts)
 
 
 def _keys(text: str) -> set[str]:
@@ -168,15 +225,15 @@ def _running(
 
     Learnt from pages that hold more than their edges: the only line of a page runs above nothing.
     """
-    sampled = [page for page in sampled if sum(len(edge) for _, edge in _edges(page[2], page[1])) < len(page[2])]
+    sampled = [page for page in sampled if sum(len(edge) for _, edge, _ in _edges(page[2], page[1])) < len(page[2])]
     counts: Counter[tuple[str, str, int]] = Counter()
     seen: list[tuple[str, set[str], Band]] = []
     for _, height, lines in sampled:
-        for edge, edge_lines in _edges(lines, height):
-            for line in edge_lines:
+        for edge, edge_lines, before_table in _edges(lines, height):
+            for number, line in enumerate(edge_lines):
                 if line.size > largest:
                     continue
-                keys = _keys(line.text)
+                keys = _keys(line.text) if number < before_table else set()
                 counts.update((edge, key, round(line.y / 3)) for key in keys)
                 seen.append((edge, keys, _band(edge, line)))
     texts = {(edge, key) for (edge, key, _), count in counts.items() if count >= 2}
@@ -235,7 +292,7 @@ def _number_offset(sampled: Sequence[tuple[int, float, Sequence[Line]]]) -> int 
     """By how much printed page numbers differ from the count of pages, where lone numbers at the edge agree."""
     offsets: Counter[int] = Counter()
     for index, height, lines in sampled:
-        for _, edge_lines in _edges(lines, height):
+        for _, edge_lines, _ in _edges(lines, height):
             number = edge_lines[0].text.strip("-–—[]()|· ") if edge_lines else ""
             if number.isdecimal() and len(number) < 7:
                 offsets[int(number) - index - 1] += 1

@@ -29,6 +29,7 @@ ROW_GAP = 1.3  # rows are as many times farther apart than the lines of a cell
 COLUMN_TOLERANCE = 3.0  # points by which a cell's lines may begin out of line
 CELL_RISE = 5.0  # sizes: the farthest that a cell's first line is above the line its row was known by
 NEIGHBOURS = 6
+WIDE_LETTERS = 1.25  # times as wide as its line's usual letters may be those of a word
 NEAR = 2.2  # sizes: the farthest that a cell's next line is below
 
 
@@ -167,7 +168,7 @@ def _at_levels(row: Row) -> list[Row]:
 def _had_room(above: Line, below: Line, width: float) -> bool:
     """Whether the first word of `below` would have had room on the line of `above`, in a column of this width."""
     word = re.match(r"\S*", below.text)
-    needed = (below.x1 - below.x0) * len(word.group() if word else "") / max(1, len(below.text))
+    needed = WIDE_LETTERS * (below.x1 - below.x0) * len(word.group() if word else "") / max(1, len(below.text))
     return width - (above.x1 - above.x0) > needed + 0.5 * above.size
 
 

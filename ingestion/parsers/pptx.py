@@ -1,7 +1,7 @@
 """Reads PowerPoint presentations (.pptx, .pptm): a slide is a page.
 
 Owns the order of what stands on a slide: title, texts from top to bottom, tables, charts' and diagrams' texts, notes.
-The package is `packages`'s, tables are `tables`'s. Macros are never run.
+The package is `packages`'s, tables are `tables`'s, the writing in pictures is `pptx_pictures`'s. Macros are never run.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from ingestion.errors import BrokenFile, TooLarge
 from ingestion.parsers.base import Limits, Source
 from ingestion.parsers.packages import Package, open_package, relation_id
 from ingestion.parsers.page_builder import PageBuilder, tidy
+from ingestion.parsers.pptx_pictures import PICTURE, Pictures
 from ingestion.parsers.tables import write_table
 from ingestion.types import BlockKind, DocumentStart, ParsedPage
 
@@ -29,7 +30,7 @@ _LINE_BREAK = "\u2028"
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """A text or table on a slide, and where it stands (EMU from the top-left); None where its layout places it."""
+    """A text, table or picture on a slide, and where it stands (EMU from the top-left); None if its layout does."""
 
     element: _Element
     place: tuple[int, int] | None
@@ -62,12 +63,14 @@ class PptxParser:
             if title.lower() in ("", "powerpoint presentation", "powerpoint 演示文稿"):
                 title = _first_title(package, slides[0]) or source.path.stem
             yield DocumentStart(source.external_id, title, len(slides))
+            pictures = Pictures(package, limits)
             for number, part in enumerate(slides, start=1):
-                yield _page(package, part, number, limits)
+                yield _page(package, part, number, limits, pictures)
 
 
-def _page(package: Package, part: str, number: int, limits: Limits) -> ParsedPage:
+def _page(package: Package, part: str, number: int, limits: Limits, pictures: Pictures) -> ParsedPage:
     try:
+        pictures.begin_slide(part)
         slide = package.xml(part)
         notes = next((each.target for each in package.relations(part).values() if each.kind == "notesSlide"), "")
         notes_root = package.xml(notes) if notes in package else None
@@ -81,11 +84,13 @@ def _page(package: Package, part: str, number: int, limits: Limits) -> ParsedPag
     if heading is not None:
         builder.heading(1, tidy(" ".join(_paragraph_text(each) for each in heading.element.iter(f"{A}p"))))
     for shape in shapes:
-        if shape is not heading and shape.role not in _FURNITURE:
+        if shape.element.tag == PICTURE:
+            pictures.write(shape.element, builder)
+        elif shape is not heading and shape.role not in _FURNITURE:
             _write(shape.element, builder)
     if notes_root is not None:
         _write_notes(notes_root, builder)
-    return builder.page(number)
+    return builder.page(number, warning=" ".join(pictures.warnings) or None)
 
 
 def _first_title(package: Package, part: str) -> str:
@@ -98,7 +103,7 @@ def _first_title(package: Package, part: str) -> str:
 
 
 def _shapes(slide: _Element) -> list[_Shape]:
-    """The slide's texts and tables, groups opened, in the file's order."""
+    """The slide's texts, tables and pictures, groups opened, in the file's order."""
     tree = slide.find(f"{P}cSld/{P}spTree")
     found: list[_Shape] = []
     waiting: list[tuple[_Element, int, tuple[int, int] | None]] = []
@@ -107,7 +112,7 @@ def _shapes(slide: _Element) -> list[_Shape]:
         element, depth, place = waiting.pop()
         if element.tag == _FALLBACK or not isinstance(element.tag, str):
             continue
-        if element.tag in (f"{P}sp", f"{P}graphicFrame"):
+        if element.tag in (f"{P}sp", f"{P}graphicFrame", PICTURE):
             found.append(_Shape(element, place or _place(element), _role(element)))
         elif depth < _DEEPEST_GROUP:  # groups, and the choices between what newer and older programs show
             # Positions inside a group have a scale of their own: its parts stay together where the group stands.

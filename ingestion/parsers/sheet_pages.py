@@ -140,7 +140,7 @@ class _Table:
         texts = [row.cells[column].text if column in row.cells else "" for column in columns]
         while texts and not texts[-1]:
             texts.pop()
-        builder.row(texts, under=names, anchor=anchor_of(row))
+        builder.row(texts, columns=names, anchor=anchor_of(row))
 
 
 def anchor_of(row: Row) -> str:

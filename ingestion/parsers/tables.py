@@ -27,12 +27,12 @@ def column_names(header: Sequence[str]) -> str:
 
 
 def write_table(builder: PageBuilder, rows: Sequence[Sequence[str]], *, has_header: bool = True) -> None:
-    """Writes the rows. In a long table the column names are a heading over the rows below the first.
+    """Writes the rows. In a long table the first row gives the others the names of their columns.
 
-    So a row is found, shown and embedded with them wherever the table is cut, and what is cited is the row alone.
+    So a row is found and embedded with them wherever the table is cut, and what is cited is the row alone.
     """
     written = [row for row in rows if any(cell.strip() for cell in row)]
     is_long = sum(len(cell) for row in written for cell in row) > LONG_TABLE
     names = column_names(written[0]) if written and has_header and is_long and len(written[0]) > 1 else ""
     for number, row in enumerate(written):
-        builder.row(row, under=names if number else "")
+        builder.row(row, columns=names if number else "")

@@ -9,6 +9,12 @@ from typing import Protocol
 
 from rag.types import AnswerEvent, Hit, Question, Turn
 
+NOT_FOUND = "not_found"
+"""The name under which an answer's details tell the parts of a generated answer that its pages do not have."""
+
+GUARD = "guard"
+"""The name under which they tell why the question was taken for an attempt to steer the assistant."""
+
 
 class Found(Protocol):
     """What a search brings back, as the answerers see it: the hits, best first, and the words searched for."""

@@ -260,6 +260,7 @@ def test_every_part_of_a_question_counts_and_so_does_everything_around_it() -> N
         "history": ((), (Turn("customer", "Kettle?"),)),
         "filter": ({"a": 1}, {"a": "1"}),
         "images": ((), ("data:",)),
+        "context": ({"product": "K1"}, {"product": "K2"}),
     }
     assert {field.name for field in dataclasses.fields(Question)} == set(values)
     store, epoch = Store(), [0]

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from app.processes import wait_until_answering
+from model_runtime.addresses import free_port
 
 MANUAL = """# Kettle K-7
 
@@ -42,13 +43,6 @@ class CommandLine:
         done = self.run(*arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

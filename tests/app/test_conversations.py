@@ -67,6 +67,8 @@ def test_answer_has_the_documented_shape_and_can_be_read_again(tmp_path: Path, d
             "error": None,
             "fallback": None,
             "cached": False,
+            "choices": [],
+            "understood": None,
             "rating": None,
             "created_at": answer["created_at"],
         }

@@ -1,34 +1,21 @@
 """The report on documents and its filters, as an admin uses them: what is told, what is found, and what comes back."""
 
 import random
-from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
-from app import document_filters, passages
-from app.bootstrap import Services, build_services
-from app.document_filters import apply_filters
-from app.document_findings import Found
-from app.document_shapes import EffectShape, Findings
-from app.knowledge_base_settings import DocumentFilter
-from app.models import Document, KnowledgeBase, Passage, new_id
-from app.sink import remove_documents
+from app import document_filters, document_report
+from app.document_filters import FilterKeeper
+from app.document_findings import Found, find
+from app.models import DocumentReport, KnowledgeBase
 from app.upkeep import check_index
-from model_runtime.fakes import HashingEmbedder
-from rag.index import KnowledgeBaseIndex
-from tests.conftest import settings_in
-from tests.installation import (
-    DIMENSION,
-    Installation,
-    claimed_sink,
-    new_knowledge_base,
-    ready_document,
-    store_of,
-)
+from tests.app.live_app import wait_until
+from tests.installation import Installation
 
 NOTICE = "This manual is protected by copyright and no part of it may be copied without written permission. " * 6
 FILTERS = ("exclude_unreadable", "exclude_duplicate", "exclude_boilerplate")
@@ -229,105 +216,102 @@ def test_a_filter_that_fails_half_way_has_done_nothing(
         patched.setattr(document_filters, "_give_reason", fail)
         turn(installation, exclude_duplicate=True)
     assert installation.get("/api/knowledge-bases/manuals")["change"] == change
-    assert not report(installation)["applied"]
+    told = report(installation)
+    assert (told["applied"], "the disk is full" in told["message"]) == (False, True)
     assert found_in(installation, prose(1)) == {"old.md", "new.md"}
     turn(installation)
-    assert report(installation)["applied"]
+    told = report(installation)
+    assert (told["applied"], told["message"]) == (True, "")
     assert found_in(installation, prose(1)) == {"new.md"}
 
 
-_KINDS = ("store", "remove", "filter", "read", "write")
-_EFFECTS = {each: EffectShape(passages=0, documents=0, examples=[]) for each in DocumentFilter}
-_NOTHING = Findings(
-    documents=0,
-    passages=0,
-    languages=[],
-    duplicates=[],
-    duplicate_groups=0,
-    boilerplate=[],
-    boilerplate_texts=0,
-    unreadable=[],
-    unreadable_documents=0,
-    effects=_EFFECTS,
-)
-
-
-@pytest.fixture(scope="module")
-def filtered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """Services on SQLite, for many examples."""
-    built = build_services(settings_in(tmp_path_factory.mktemp("filtered")), embedder=HashingEmbedder())
-    built.prepare()
-    yield built
-    built.close()
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    steps=st.lists(
-        st.tuples(st.sampled_from(_KINDS), st.integers(0, 2), st.integers(0, 2**12)), min_size=3, max_size=16
-    )
-)
-def test_readers_follow_whatever_is_excluded_and_comes_back(
-    steps: list[tuple[str, int, int]], filtered: Services, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_what_failed_for_a_moment_is_tried_again_though_nothing_changes(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """After any order of changes an open index holds what lives and is not excluded, and so does what is on disk."""
-    monkeypatch.setattr(passages, "_BATCH", 3)
-    base = _Base(filtered)
-    for what, document, number in steps:
-        base.take(what, document, number, monkeypatch)
-    with filtered.database.read() as session:
-        shown = select(Passage.key).where(Passage.knowledge_base_id == base.id, Passage.excluded.is_(None))
-        truth = session.scalars(shown.order_by(Passage.key)).all()
-    assert base.store.live_keys().tolist() == truth
-    assert base.index.refresh(base.store).keys().tolist() == truth
-    for index in (base.index, base.another_index()):
-        report = index.check(base.store)
-        assert (report.sound, report.passages) == (True, len(truth))
-    assert sorted(base.store.hydrate(base.keys())) == truth
+    services = installation.services
+    installation.upload(("a.md", manual(prose(1))))
+    installation.work()
+    installation.client.patch("/api/knowledge-bases/manuals", json={"settings": {"exclude_duplicate": True}})
+    tried: list[str] = []
+
+    def fail(_: object, knowledge_base_id: str, __: str) -> bool:
+        tried.append(knowledge_base_id)
+        raise OperationalError("UPDATE", {}, Exception("database is locked"))
+
+    keeper = FilterKeeper(services)
+    with monkeypatch.context() as patched:
+        patched.setattr(document_filters, "apply_filters", fail)
+        keeper.apply_due()
+        keeper.apply_due()
+        assert len(tried) == 1, "not at once"
+        patched.setattr(document_filters, "_SHORTEST_PAUSE_S", 0.0)
+        installation.client.patch("/api/knowledge-bases/manuals", json={"settings": {"exclude_unreadable": True}})
+        keeper.apply_due()
+        assert len(tried) == 2, "the filters are others"
+    assert "database is locked" in report(installation)["message"]
+    keeper.apply_due()
+    assert report(installation)["applied"]
+
+    caplog.clear()
+    installation.client.patch("/api/knowledge-bases/manuals", json={"settings": {"exclude_duplicate": False}})
+    find = document_filters.find
+
+    def delete_first(*arguments: Any) -> Any:
+        installation.client.delete("/api/knowledge-bases/manuals")
+        return find(*arguments)
+
+    monkeypatch.setattr(document_filters, "find", delete_first)
+    keeper.apply_due()
+    assert installation.get("/api/knowledge-bases")["knowledge_bases"] == []
+    assert "could not be" not in caplog.text
 
 
-class _Base:
-    """A knowledge base with all filters on and an index, without HTTP and worker."""
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_text_is_read_once_a_change_and_not_while_uploads_are_read(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    may_look = Event()
 
-    def __init__(self, services: Services) -> None:
-        self.id = new_knowledge_base(services.database, new_id())
-        self.store = store_of(services.database, self.id)
-        self._folder = services.settings.index_folder / self.id
-        self.index = self.another_index()
-        self._services = services
-        self._sink = claimed_sink(services.database, services.settings, self.id)[2]
-        with services.database.write() as session:
-            session.get_one(KnowledgeBase, self.id).settings = dict.fromkeys(FILTERS, True)
+    def look(*arguments: Any) -> Found:
+        looks.append(1)
+        assert may_look.wait(30)
+        return find(*arguments)
 
-    def another_index(self) -> KnowledgeBaseIndex:
-        return KnowledgeBaseIndex(self._folder, embedder="test", dimension=DIMENSION, chunker=1)
+    monkeypatch.setattr(document_report, "find", look)
+    installation.upload(("a.md", manual(prose(1))))
+    installation.work()
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(report, installation) for _ in range(4)]
+        wait_until(lambda: bool(looks), 30)
+        may_look.set()
+        assert len({each.result()["made_at"] for each in asked}) == 1
+    assert len(looks) == 1
 
-    def keys(self) -> Sequence[int]:
-        """Of all passages, excluded or not."""
-        with self._services.database.read() as session:
-            return session.scalars(select(Passage.key).where(Passage.knowledge_base_id == self.id)).all()
+    installation.upload(("b.md", manual(prose(2))))
+    installation.client.delete(f"/api/documents/{installation.documents()['a.md']['id']}")
+    old = report(installation)
+    assert (old["documents"], len(looks)) == (1, 1), "of before, while an upload waits"
+    assert old["change"] < installation.get("/api/knowledge-bases/manuals")["change"]
+    installation.work()
+    new = report(installation)
+    assert (new["documents"], new["change"], len(looks)) == (
+        1,
+        installation.get("/api/knowledge-bases/manuals")["change"],
+        2,
+    )
 
-    def take(self, what: str, document: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        if what == "store":
-            texts = [f"{number} {each}" for each in range(number % 9)]
-            self._sink.store([ready_document(f"{document}", texts)])
-        elif what == "remove":
-            self._remove(f"{document}")
-        elif what == "filter":
-            chosen = {
-                name: frozenset(key for key in self.keys() if (number >> 2 * place) % 4 == key % 4)
-                for place, name in enumerate(DocumentFilter)
-            }
-            with monkeypatch.context() as patched:
-                patched.setattr(document_filters, "find", lambda *_: Found(_NOTHING, chosen))
-                assert apply_filters(self._services, self.id)
-        elif what == "read":
-            self.index.refresh(self.store)
-        elif what == "write":
-            self.index.write_snapshot(self.store)
 
-    def _remove(self, external_id: str) -> None:
-        named = (Document.knowledge_base_id == self.id, Document.external_id == external_id)
-        with self._services.database.write() as session:
-            keys = session.scalars(select(Document.key).where(*named)).all()
-            remove_documents(session, self.id, keys, passages.raise_change(session, self.id))
+@pytest.mark.parametrize("kept", [{}, {"documents": "many"}, {"effects": {}}])
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_findings_of_another_version_are_found_again(installation: Installation, kept: dict[str, Any]) -> None:
+    installation.upload(("a.md", manual(prose(1))))
+    installation.work()
+    first = report(installation)
+    with installation.services.database.write() as session:
+        row = session.scalars(select(DocumentReport)).one()
+        row.findings = {**row.findings, **kept} if kept else {}
+    again = report(installation)
+    assert again == {**first, "made_at": again["made_at"]}
+    assert report(installation) == again

@@ -68,6 +68,30 @@ def test_no_other_model_stands_in(generation: Generation) -> None:
     assert (generation.embedder_model or "ANSWERDESK_EMBEDDER__MODEL") in refused.value.message
 
 
+@pytest.mark.parametrize("failure", [ModelUnavailable, OSError, RuntimeError, ValueError])
+def test_a_model_that_cannot_be_loaded_is_not_tried_for_every_question(
+    failure: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def load(model: str) -> Embedder:
+        tried.append(model)
+        if len(tried) < 3:
+            raise failure("the weights are damaged")
+        return Shelf(other="other@1").load("other")
+
+    embedders = Embedders("other", load)
+    for _ in range(3):
+        with pytest.raises(Conflict, match="the weights are damaged"):
+            embedders.of(made_with("other@1", "other"))
+    assert len(tried) == 1
+    monkeypatch.setattr("app.embedders._FAILED_FOR_S", -1.0)
+    with pytest.raises(BadRequest, match="the weights are damaged"):
+        embedders.named("other")
+    assert len(tried) == 2, "who names it may have mended it"
+    assert embedders.of(made_with("other@1", "other")) is embedders.own, "the time is over"
+
+
 def test_a_name_that_nothing_has_is_a_bad_request() -> None:
     with pytest.raises(BadRequest, match="no embedder 'nowhere'"):
         Embedders("", Shelf().load).named("nowhere")

@@ -12,8 +12,8 @@ from reportlab.pdfgen.canvas import Canvas
 from app import files as stored_files
 from app.models import Document
 from ingestion import archives
-from ingestion.page_marks import STRONG
 from ingestion.parsers.ocr import READ_BY_OCR
+from ingestion.shown.page_marks import STRONG
 from tests.installation import Installation
 
 WIDTH, HEIGHT = 400, 300

@@ -2,7 +2,9 @@
 
 import io
 import json
+import zipfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +14,13 @@ from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 from sqlalchemy import delete, select, update
 
-from app import source_maps
+from app import cited_pages, source_maps
 from app.bootstrap import Services
+from app.cited_pages import boxes_of
 from app.main import create_app
 from app.models import Citation, Conversation, Document, KnowledgeBase, Message, Page, Passage, new_id
+from app.shapes import CitationShape
+from ingestion import archives
 from ingestion.parsers.base import Limits, Source
 from ingestion.parsers.pdf import PdfParser
 from ingestion.types import ParsedPage
@@ -181,11 +186,56 @@ def test_citations_outlive_their_documents(client: TestClient, services: Service
     assert client.get(f"/api/citations/{stored['cited']}").json() == before
 
 
-def test_file_that_was_lost_is_gone_and_not_a_bug(
+def test_file_that_is_missing_may_come_back_and_a_broken_one_does_not(
     client: TestClient, services: Services, stored: dict[str, str]
 ) -> None:
-    (services.settings.files_folder / "manual.pdf").unlink()
-    assert client.get(f"/api/citations/{stored['cited']}/page.png").status_code == 410
+    file = services.settings.files_folder / "manual.pdf"
+    address = f"/api/citations/{stored['cited']}/page.png"
+    content = file.read_bytes()
+    file.unlink()
+    missing = client.get(address)
+    assert (missing.status_code, missing.json()["error"]["code"]) == (503, "unavailable")
+    assert "missing" in missing.json()["error"]["message"]
+    file.write_bytes(content[:50])
+    assert client.get(address).status_code == 410
+    file.write_bytes(content)
+    assert client.get(address).status_code == 200
+
+
+def test_page_that_reads_otherwise_is_not_marked(
+    client: TestClient, services: Services, stored: dict[str, str]
+) -> None:
+    """The generation that was cited has been dropped, and the one that answers has read the page anew."""
+    with services.database.write() as session:
+        session.execute(delete(Passage).where(Passage.id == stored["passage"]))
+        shifted = update(Page).where(Page.number == 2).values(text="Once more. " + Page.text)
+        session.execute(shifted)
+    gone = client.get(f"/api/citations/{stored['cited']}/page.png")
+    assert (gone.status_code, gone.json()["error"]["code"]) == (410, "gone")
+    assert "read anew" in gone.json()["error"]["message"]
+    shape = CitationShape.model_validate(client.get(f"/api/citations/{stored['cited']}").json())
+    assert boxes_of(services, [shape]) == {stored["cited"]: []}
+
+
+def test_file_is_opened_once_for_all_its_citations(
+    monkeypatch: pytest.MonkeyPatch, client: TestClient, services: Services, stored: dict[str, str]
+) -> None:
+    """A document that came in an archive is unpacked to be looked at."""
+    archive = services.settings.files_folder / "manual.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.write(services.settings.files_folder / "manual.pdf", "manual.pdf")
+    with services.database.write() as session:
+        session.execute(update(Document).where(Document.id == stored["pdf"]).values(file_path="manual.zip"))
+    unpacked: list[str] = []
+
+    def member_file(path: Path, external_id: str, limits: Limits) -> AbstractContextManager[Path]:
+        unpacked.append(external_id)
+        return archives.member_file(path, external_id, limits)
+
+    monkeypatch.setattr(cited_pages, "member_file", member_file)
+    shape = CitationShape.model_validate(client.get(f"/api/citations/{stored['cited']}").json())
+    assert len(boxes_of(services, [shape, shape, shape])[stored["cited"]]) == 1
+    assert unpacked == ["manual.pdf"]
 
 
 def test_text_without_pages_is_drawn(client: TestClient, stored: dict[str, str]) -> None:
@@ -202,6 +252,7 @@ def test_boxes_follow_the_answer(client: TestClient, services: Services, stored:
         CITATION,
         document_id=row.document_id,
         passage_id=row.passage_id,
+        quote=row.quote,
         spans=tuple(Span(*span) for span in row.spans),
     )
     conversation = client.post("/api/conversations", json={"knowledge_base": "manuals"}).json()["id"]

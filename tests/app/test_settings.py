@@ -7,6 +7,8 @@ from pydantic import SecretStr, ValidationError
 
 from app.settings import ServerSettings, Settings, UiSettings
 from app.settings_reference import setting_rows
+from ingestion.confined.sandbox import SandboxLimits
+from ingestion.shown.page_drawer import DrawingLimits
 
 KEY = SecretStr("a key of more than sixteen characters")
 
@@ -45,6 +47,13 @@ def test_a_mistake_in_a_name_or_value_is_named(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("ANSWERDESK_SERVER__PORT", "99999")
     with pytest.raises(ValidationError, match=r"(?s)port.*65535"):
         settings()
+
+
+def test_what_a_file_may_cost_is_the_same_with_settings_and_without() -> None:
+    ingestion = settings().ingestion
+    stated = SandboxLimits(ingestion.parser_memory_mb, ingestion.page_timeout_s, ingestion.parser_timeout_s)
+    assert stated == SandboxLimits()
+    assert DrawingLimits(ingestion.parser_memory_mb) == DrawingLimits()
 
 
 def test_secrets_are_never_shown() -> None:

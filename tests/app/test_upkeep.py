@@ -1,5 +1,7 @@
 """An idle worker compares indexes with the database, and the service says what it found."""
 
+import os
+import time
 from datetime import timedelta
 
 import pytest
@@ -36,6 +38,16 @@ def test_ready_shows_the_last_check(installation: Installation, monkeypatch: pyt
     services.index(row).rebuild(services.passages(row))
     assert check_index(services, row).is_sound
     assert "manuals" not in installation.client.get("/ready").json()["warnings"]
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_uploads_that_nobody_will_finish_are_removed_while_the_worker_runs(installation: Installation) -> None:
+    folder = installation.services.settings.files_folder / "incoming"
+    for name, age_s in (("dead", 2 * 86_400), ("under way", 60)):
+        (folder / name).mkdir(parents=True)
+        os.utime(folder / name, (time.time() - age_s,) * 2)
+    Upkeep(installation.services).when_idle()
+    assert [left.name for left in folder.iterdir()] == ["under way"]
 
 
 class _Later:

@@ -17,7 +17,7 @@ from sqlalchemy import func, select, update
 from app.models import Document, Generation, Job, Page, Passage, PassageVectors, now
 from app.snapshots import SnapshotWriter
 from app.worker import run_until_idle, run_worker
-from ingestion import sandbox_process
+from ingestion.confined import sandbox_process
 from rag.index import KnowledgeBaseIndex
 from tests.installation import Installation
 from tests.worker_processes import die_while_embedding, die_while_storing, search_when_told

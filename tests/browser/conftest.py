@@ -7,7 +7,6 @@ own. The embedding model comes from the ordinary cache. Screenshots are kept in 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect, sync_playwright
 
 from app.sample.render import render_sample
+from model_runtime.addresses import free_port
 from tests.browser.pages import Desk
 from tests.fakes.openai_server import OpenAIServer
 
@@ -65,7 +65,7 @@ def chat_model() -> Iterator[OpenAIServer]:
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory, chat_model: OpenAIServer) -> Iterator[Product]:
     home = tmp_path_factory.mktemp("product")
-    api_port, ui_port = _free_ports(2)
+    api_port, ui_port = free_port(), free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("ANSWERDESK_")},
         **{name: value for name, value in os.environ.items() if name == "ANSWERDESK_CACHE"},
@@ -107,14 +107,6 @@ def _wait_until_ready(product: Product, log: Path) -> None:
             except httpx.TransportError:
                 ready[address] = False
         threading.Event().wait(0.2)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @pytest.fixture(scope="module")

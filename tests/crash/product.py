@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
-from ingestion.sandbox_process import ParserProcess
+from ingestion.confined.sandbox_process import ParserProcess
 from model_runtime import embedder
 from model_runtime.fakes import HashingEmbedder
 from tests.crash.plan import Step, Victim

@@ -8,7 +8,6 @@ Within `make test` the same with CRASH_OPERATIONS=60. CRASH_EMBEDDER=default tak
 
 import os
 import random
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from model_runtime.addresses import free_port
 from tests.crash.client import Client
 from tests.crash.documents import DOCUMENTS, SOURCE_OF, SOURCES, content, marks
 from tests.crash.plan import Action, Victim, as_json, make_plan
@@ -44,13 +44,6 @@ def _environment(home: Path, database_url: str, port: int) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.mark.crash
 def test_kill_9_at_any_moment(kind: str, database_url: str, tmp_path: Path) -> None:
     began = time.monotonic()
@@ -62,7 +55,7 @@ def test_kill_9_at_any_moment(kind: str, database_url: str, tmp_path: Path) -> N
     report(replay)
     plan = make_plan(SEED, OPERATIONS)
     (tmp_path / "plan.json").write_text(as_json(plan))
-    home, port = tmp_path / "home", _free_port()
+    home, port = tmp_path / "home", free_port()
     environment, workers = _environment(home, database_url, port), 1 if kind == "sqlite" else 2
     reference = Reference(SEED)
     address = f"http://127.0.0.1:{port}"

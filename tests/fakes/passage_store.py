@@ -27,7 +27,8 @@ class MemoryPassageStore:
         for passage, of_passage in zip(passages, vectors, strict=True):
             words = "\n".join([passage.title, *passage.heading_path, passage.text])
             self.passages[passage.key] = passage
-            self.indexed[passage.key] = IndexedPassage(passage.key, passage.document_key, words, of_passage)
+            starts = tuple(len(words) - len(passage.text) + start for start, _ in passage.windows)
+            self.indexed[passage.key] = IndexedPassage(passage.key, passage.document_key, words, of_passage, starts)
             self.log.append((self.change_number, passage.key, True))
 
     def remove(self, keys: Iterable[int]) -> None:

@@ -1,4 +1,4 @@
-"""A parser process whose parser does what its file says, one line a page. Run in the place of `ingestion.child`."""
+"""A parser process whose parser does what its file says, one line a page. Run in the place of `confined.child`."""
 
 import ctypes
 import os
@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ingestion import child, reader
+from ingestion import reader
 from ingestion.archives import ZipParser
+from ingestion.confined import child
 from ingestion.errors import BrokenFile, TransientError
 from ingestion.parsers.base import Limits, Parser, Resume, Source
 from ingestion.types import Block, BlockKind, DocumentStart, ParsedPage
@@ -62,6 +63,8 @@ def act(what: str) -> None:
             ctypes.string_at(0)
         case "eat":
             bytearray(1 << 40)
+        case "grow":
+            bytearray(b"1") * (300 * 2**20)
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
         case "exit":
@@ -80,6 +83,14 @@ def act(what: str) -> None:
         case "fork":
             subprocess.Popen(["sleep", "1000"])
             time.sleep(1000)
+        case "orphan":
+            subprocess.Popen(["sleep", "1000"])
+            os._exit(3)
+        case "close":
+            os.close(child_pipe())
+            time.sleep(1000)
+        case "nap":
+            time.sleep(0.7)  # longer than its parent listens at a time
 
 
 def child_pipe() -> int:

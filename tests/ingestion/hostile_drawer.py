@@ -1,7 +1,8 @@
-"""A drawing process that does what the name of the file says. Run in the place of `ingestion.child`."""
+"""A drawing process that does what the name of the file says. Run in the place of `ingestion.confined.child`."""
 
-from ingestion import child, page_image
-from ingestion.page_request import Drawn, DrawRequest
+from ingestion.confined import child
+from ingestion.shown import page_image
+from ingestion.shown.page_request import Drawn, DrawRequest
 from tests.ingestion.hostile_child import act
 
 

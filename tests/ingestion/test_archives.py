@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from ingestion import archives
-from ingestion.archives import Item, ZipParser, worth_reading
+from ingestion.archives import Item, ZipParser, member_file, worth_reading
 from ingestion.chunker import ChunkerSettings
 from ingestion.detect import parser_for
-from ingestion.errors import BrokenFile, EncryptedFile, TooLarge
+from ingestion.errors import BrokenFile, EncryptedFile, TooLarge, UnsupportedType
 from ingestion.parsers.base import Limits, Resume, Source
 from ingestion.pipeline import ReadyDocument, ingest_source
 from ingestion.types import Block, BlockKind, DocumentStart, ParsedPage, RecordFailed
@@ -126,6 +126,27 @@ def test_what_is_locked_or_damaged_is_refused(tmp_path: Path) -> None:
         read(tmp_path, packed(("a.txt", "a"))[:-30])
     damaged = packed(("a.txt", "abc" * 50), ("b.txt", "b"))
     assert read(tmp_path, damaged[:40] + b"\xff\xff" + damaged[42:]) == ({"b.txt": "b\n"}, {"a.txt": "broken_file"})
+
+
+@pytest.mark.parametrize(("method", "kind"), [(zipfile.ZIP_BZIP2, "bzip2"), (zipfile.ZIP_LZMA, "LZMA")])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_zipfile_unpacks_all_at_once_is_refused_alone(
+    tmp_path: Path, method: int, kind: str, damaged: bool
+) -> None:
+    """A piece of bzip2 or LZMA is unpacked as a whole, whatever its size; and damage in it has errors of its own."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("bomb.txt", bytes(9 * 2**20))  # too small to stand out by its ratio
+        archive.writestr("a.txt", "a", zipfile.ZIP_DEFLATED)
+    content = bytearray(path.read_bytes())
+    if damaged:
+        content[60:64] = b"\xff" * 4
+    assert read(tmp_path, bytes(content)) == ({"a.txt": "a\n"}, {"bomb.txt": "unsupported_type"})
+    with pytest.raises(UnsupportedType, match=f"packed by {kind}"), member_file(path, "bomb.txt", Limits()):
+        pass
+    path.rename(tmp_path / "a.docx")
+    with pytest.raises(UnsupportedType, match=f"bomb.txt.*packed by {kind}"):
+        list(parser_for(tmp_path / "a.docx", Limits()).parse(Source(tmp_path / "a.docx", "a.docx"), Limits()))
 
 
 def test_pictures_are_documents_only_where_there_are_no_web_pages() -> None:

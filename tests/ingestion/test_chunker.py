@@ -46,7 +46,13 @@ def pages(draw: st.DrawFn) -> list[ParsedPage]:
             text += draw(st.sampled_from(["", " ", "\n\n", "\nno block\n"]))
             content = draw(TEXT) * draw(st.sampled_from([1, 1, 1, 9]))
             blocks.append(
-                Block(draw(st.sampled_from(list(BlockKind))), len(text), len(text) + len(content), draw(PATHS))
+                Block(
+                    draw(st.sampled_from(list(BlockKind))),
+                    len(text),
+                    len(text) + len(content),
+                    draw(PATHS),
+                    columns=draw(st.sampled_from(["", "", "Code | 含义", "Code | 含义 > Doors"])),
+                )
             )
             text += content
         result.append(ParsedPage(number, text + "\n" if text else "", tuple(blocks)))
@@ -59,7 +65,7 @@ def assert_sound(passages: Sequence[PassageDraft], source: Sequence[ParsedPage],
         (page.number, i)
         for page in source
         for b in page.blocks
-        if b.kind is not BlockKind.CONTENTS
+        if b.kind not in (BlockKind.CONTENTS, BlockKind.REPEATED)
         for i in range(b.start, b.end)
     ]
     wanted = [(number, i) for number, i in covered if not texts[number][i].isspace()]
@@ -104,7 +110,8 @@ def test_passages_are_exact_slices_and_lose_nothing(source: list[ParsedPage], li
             and texts_overlap(source, number, max(start, span.start), min(end, span.end))
         }
         assert len(sections) == 1
-        assert passage.heading_path[:1] in (sections | {()})
+        names = {(block.columns,) for page in source for block in page.blocks}  # of a row that stands under no heading
+        assert passage.heading_path[:1] in (sections | {()} | names)
 
 
 def texts_overlap(source: Sequence[ParsedPage], number: int, start: int, end: int) -> bool:
@@ -118,8 +125,8 @@ class Manual:
         self.text = ""
         self.blocks: list[Block] = []
 
-    def add(self, kind: BlockKind, path: tuple[str, ...], text: str) -> "Manual":
-        self.blocks.append(Block(kind, len(self.text), len(self.text) + len(text), path))
+    def add(self, kind: BlockKind, path: tuple[str, ...], text: str, *, columns: str = "") -> "Manual":
+        self.blocks.append(Block(kind, len(self.text), len(self.text) + len(text), path, columns=columns))
         self.text += text + "\n"
         return self
 
@@ -186,6 +193,34 @@ def test_windows_carry_the_headings_of_their_own_section() -> None:
     [passage] = Chunker(HashingEmbedder(), ChunkerSettings()).chunk("A", [manual.page()])
     assert passage.heading_path == ("A",)
     assert passage.embedded[1:] == ("A > A1: Text of A1.", "A > A2: Text of A2.")
+
+
+def test_rows_are_embedded_with_the_names_of_their_columns_and_cited_as_they_are() -> None:
+    page = Manual().add(BlockKind.PARAGRAPH, ("Data",), "All values at 20 degrees.")
+    page.add(BlockKind.TABLE_ROW, ("Data",), "Model | Weight")
+    for number in range(60):
+        page.add(BlockKind.TABLE_ROW, ("Data",), f"P-{number} | {number} kg", columns="Model | Weight")
+    page.add(BlockKind.PARAGRAPH, ("Data",), "Weights without water.")
+    passages = list(
+        Chunker(HashingEmbedder(max_tokens=200), ChunkerSettings(front_tokens=40)).chunk("P", [page.page()])
+    )
+    assert "".join(passage.text + "\n" for passage in passages) == page.text
+    assert len(passages) > 2
+    for passage in passages:
+        names = ("Model | Weight",) if passage.text.startswith("P-") else ()
+        assert passage.heading_path == ("Data", *names)
+        assert passage.embedded[0] == " > ".join(["P", "Data", *names]) + f": {passage.text}"
+    for passage in passages:
+        for (start, end), embedded in zip(passage.windows, passage.embedded[1:], strict=True):
+            names = "Model | Weight: " if "P-" in passage.text[start:end] else ""
+            assert embedded == (f"P > Data > {names}" if names else "P > Data: ") + passage.text[start:end]
+
+
+def test_a_header_is_not_left_behind_by_its_rows() -> None:
+    manual = Manual().add(BlockKind.PARAGRAPH, ("A",), words(130)).add(BlockKind.TABLE_ROW, ("A",), "Model | Weight")
+    for number in range(20):
+        manual.add(BlockKind.TABLE_ROW, ("A",), f"P-{number} | {number} kg net", columns="Model | Weight")
+    assert [passage.text[:14] for passage in cut(manual)] == ["Word word word", "Model | Weight"]
 
 
 def test_a_long_front_is_capped_and_keeps_its_ends() -> None:

@@ -1,8 +1,10 @@
 """The language of documents: scripts, small words, mixtures, and nothing where there is too little to tell."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from ingestion.language import LanguageCount, language_of
+from ingestion.language import LanguageCount
 
 TEXTS = {
     "en": "Press and hold the power button for five seconds. If the light does not turn green, remove the battery.",
@@ -25,6 +27,13 @@ TEXTS = {
 }
 
 
+def language_of(pages: Sequence[str]) -> str:
+    count = LanguageCount()
+    for page in pages:
+        count.add(page)
+    return count.language
+
+
 @pytest.mark.parametrize("language", TEXTS)
 def test_two_sentences_are_enough(language: str) -> None:
     assert language_of([TEXTS[language]]) == language
@@ -44,10 +53,7 @@ def test_a_quotation_in_another_language_changes_nothing() -> None:
 
 
 def test_all_of_a_document_counts_not_its_beginning() -> None:
-    count = LanguageCount()
-    for page in [TEXTS["en"]] * 30 + [TEXTS["fr"]] * 70:
-        count.add(page)
-    assert count.language == "fr"
+    assert language_of([TEXTS["en"]] * 30 + [TEXTS["fr"]] * 70) == "fr"
 
 
 @pytest.mark.parametrize(

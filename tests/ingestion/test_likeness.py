@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestion.legible import is_unreadable, is_unreadable_page
-from ingestion.likeness import SHINGLE, Sketch, alike, normalised_words, shingles
-from ingestion.recurring import FROM_PLACES, Recurring, said_before
+from ingestion.quality.legible import is_unreadable, is_unreadable_page
+from ingestion.quality.likeness import SHINGLE, Sketch, alike, normalised_words, shingles
+from ingestion.quality.recurring import FROM_PLACES, Recurring, said_before
 
 NOTICE = (
     "This manual is protected by copyright. No part of it may be copied or passed on without written permission. "

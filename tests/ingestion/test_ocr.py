@@ -4,19 +4,22 @@ import socket
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
+import pptx
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
+from pptx.util import Inches
 
 from ingestion.detect import parser_for
 from ingestion.errors import NoText
 from ingestion.parsers.base import Limits, Source
 from ingestion.parsers.ocr import READ_BY_OCR, read_lines
 from ingestion.parsers.ocr_layout import ocr_page
-from ingestion.parsers.ocr_rows import OcrLine, in_reading_order
+from ingestion.parsers.ocr_rows import OcrLine, rows_of
 from ingestion.parsers.readability import is_garbled, needs_ocr
 from ingestion.types import DocumentStart, ParsedPage
 
@@ -76,7 +79,7 @@ def test_a_picture_without_writing_says_so(tmp_path: Path) -> None:
 
 
 def test_boxes_stand_around_the_lines() -> None:
-    lines = read_lines(np.asarray(drawn(TEXTS[:2])))
+    lines = sorted(read_lines(np.asarray(drawn(TEXTS[:2]))), key=lambda line: line.box[1])
     assert [line.text for line in lines] == TEXTS[:2]
     for row, line in enumerate(lines):
         x0, y0, x1, y1 = line.box
@@ -101,7 +104,7 @@ def test_columns_of_prose_are_read_one_after_another(random: object) -> None:
     lines = list(two_columns())
     random.shuffle(lines)  # type: ignore[attr-defined]
     expected = ["title", *(f"left {n}" for n in range(6)), *(f"right {n}" for n in range(6)), "footer"]
-    assert [each.text for each in in_reading_order(lines)] == expected
+    assert [row.text for row in rows_of(lines)] == expected
 
 
 def test_rows_of_tables_stay_rows_and_paragraphs_are_put_together() -> None:
@@ -138,7 +141,7 @@ box = st.tuples(st.floats(0, 1000), st.floats(0, 1000), st.floats(1, 800), st.fl
 @given(st.lists(box, max_size=40))
 def test_any_boxes_are_ordered_without_loss(boxes: list[tuple[float, float, float, float]]) -> None:
     lines = [line(f"word{number}", *place) for number, place in enumerate(boxes)]
-    assert sorted(each.text for each in in_reading_order(lines)) == sorted(each.text for each in lines)
+    assert sorted(each.text for row in rows_of(lines) for each in row.pieces) == sorted(each.text for each in lines)
     page = ocr_page(lines, 1, "scan", Limits(), warning=None)
     found = {page.text[start : start + length]: tuple(edges) for start, length, *edges in page.line_boxes}
     assert found == {each.text: tuple(round(100 * edge) for edge in each.box) for each in lines}
@@ -196,3 +199,28 @@ def test_pages_are_judged_whatever_their_text(text: str, share: float) -> None:
     assert needs_ocr("", share) == (share >= 0.4)
     assert needs_ocr("Page 7", share) == (share >= 0.4)
     assert not needs_ocr(ENGLISH, share)
+
+
+def test_pictures_on_slides_are_read_where_they_stand(tmp_path: Path) -> None:
+    """Once each: what stands on slide after slide is decoration. A damaged one costs a warning."""
+    drawn(TEXTS).save(tmp_path / "screen.png")
+    drawn(["Logo"], size=12).resize((120, 60)).save(tmp_path / "logo.png")
+    Image.effect_noise((400, 300), 90).save(tmp_path / "photo.png")
+    deck = pptx.Presentation()
+    for texts, pictures in ((("Above", "Below"), ["screen", "logo"]), (("Only",), ["screen"]), ((), ["photo"])):
+        slide = deck.slides.add_slide(deck.slide_layouts[6])
+        for number, text in enumerate(texts):
+            slide.shapes.add_textbox(Inches(1), Inches(6 * number), Inches(5), Inches(1)).text_frame.text = text
+        for name in pictures:
+            slide.shapes.add_picture(str(tmp_path / f"{name}.png"), Inches(1), Inches(2))
+    deck.save(str(tmp_path / "whole.pptx"))
+    with ZipFile(tmp_path / "whole.pptx") as whole, ZipFile(tmp_path / "a.pptx", "w") as made:
+        photo = (tmp_path / "photo.png").read_bytes()
+        for info in whole.infolist():
+            content = whole.read(info)
+            made.writestr(info.filename, content[:200] if content == photo else content)
+    _, *pages = parser_for(tmp_path / "a.pptx", Limits()).parse(Source(tmp_path / "a.pptx", "a"), Limits())
+    first, second, third = (page for page in pages if isinstance(page, ParsedPage))
+    assert squeezed(first.text) == squeezed("".join(["Above", *TEXTS, "Below"]))
+    assert (first.warning, second.text, second.warning) == (READ_BY_OCR, "Only\n", None)
+    assert (third.text, (third.warning or "")[:34]) == ("", "A picture on it could not be read:")

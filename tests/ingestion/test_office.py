@@ -30,7 +30,10 @@ def parse(path: Path, limits: Limits = Limits()) -> tuple[DocumentStart, list[Pa
 
 
 def blocks(page: ParsedPage) -> Blocks:
-    return [(block.kind.value, block.heading_path, page.text[block.start : block.end]) for block in page.blocks]
+    return [
+        (each.kind.value, (*each.heading_path, *filter(None, [each.columns])), page.text[each.start : each.end])
+        for each in page.blocks
+    ]
 
 
 def test_a_workbook_shows_what_excel_shows(tmp_path: Path) -> None:

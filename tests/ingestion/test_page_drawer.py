@@ -1,16 +1,19 @@
 """Pages are drawn in a process of their own: the same pictures, and hostile ones cost themselves alone."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from ingestion import sandbox_process
-from ingestion.errors import BrokenFile, IngestionError, ParserFailed
-from ingestion.page_drawer import DrawingLimits, PageDrawer
-from ingestion.page_image import boxes_for, render_page
-from ingestion.page_request import PDF, PageSource
+from ingestion.confined import sandbox_process
+from ingestion.errors import BrokenFile, IngestionError, ParserFailed, TransientError
+from ingestion.shown import page_drawer
+from ingestion.shown.page_drawer import DrawingLimits, PageDrawer
+from ingestion.shown.page_image import boxes_for, render_page
+from ingestion.shown.page_request import PDF, PageSource
 from tests.ingestion.pdf_making import SENTENCES, make_pdf, parse, void, write
 
 
@@ -62,6 +65,54 @@ def test_a_hostile_page_costs_its_own_picture(
         with pytest.raises(ParserFailed, match=says):
             drawer.picture(PageSource(Path(what), PDF, 1), (), scale=1.0)
         assert drawer.picture(page, (), scale=1.0) == b"drawn"
+    finally:
+        drawer.close()
+
+
+def test_who_waits_too_long_for_a_turn_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch, page: PageSource) -> None:
+    monkeypatch.setattr(sandbox_process, "CHILD", "tests.ingestion.hostile_drawer")
+    monkeypatch.setattr(page_drawer, "_MOST_WAITING", 3)
+    drawer = PageDrawer(DrawingLimits(picture_s=4.0, turn_s=0.5))
+    try:
+        drawer.picture(page, (), scale=1.0)
+        with ThreadPoolExecutor(9) as threads:
+            hanging = threads.submit(drawer.picture, PageSource(Path("hang"), PDF, 1), (), scale=1.0)
+            while drawer._kept.process is not None and drawer._kept.process.files < 2:
+                time.sleep(0.01)
+            asked = [threads.submit(drawer.picture, page, (), scale=1.0) for _ in range(8)]
+            assert {type(each.exception()) for each in asked} == {TransientError}
+            assert not hanging.done(), "nobody waited for the page that hangs"
+            assert isinstance(hanging.exception(), ParserFailed)
+        assert drawer.picture(page, (), scale=1.0) == b"drawn"
+    finally:
+        drawer.close()
+
+
+def test_closing_sends_away_who_waits(monkeypatch: pytest.MonkeyPatch, page: PageSource) -> None:
+    monkeypatch.setattr(sandbox_process, "CHILD", "tests.ingestion.hostile_drawer")
+    drawer = PageDrawer(DrawingLimits(picture_s=2.0))
+    with ThreadPoolExecutor(4) as threads:
+        hanging = threads.submit(drawer.picture, PageSource(Path("hang"), PDF, 1), (), scale=1.0)
+        while drawer._kept.process is None or not drawer._kept.process.files:
+            time.sleep(0.01)
+        asked = [threads.submit(drawer.picture, page, (), scale=1.0) for _ in range(3)]
+        while drawer._thread is not None and drawer._thread._work_queue.qsize() < 3:
+            time.sleep(0.01)
+        drawer.close()
+        assert isinstance(hanging.exception(), ParserFailed)
+        assert {type(each.exception()) for each in asked} == {TransientError}
+
+
+def test_a_process_that_has_eaten_too_much_is_not_kept(monkeypatch: pytest.MonkeyPatch, page: PageSource) -> None:
+    monkeypatch.setattr(sandbox_process, "CHILD", "tests.ingestion.hostile_drawer")
+    drawer = PageDrawer(DrawingLimits(memory_mb=512))
+    try:
+        for what in ("eat", "grow"):
+            assert drawer.picture(page, (), scale=1.0) == b"drawn"
+            assert drawer._kept.process is not None
+            with suppress(ParserFailed):
+                drawer.picture(PageSource(Path(what), PDF, 1), (), scale=1.0)
+            assert drawer._kept.process is None
     finally:
         drawer.close()
 

@@ -9,13 +9,13 @@ from PIL import Image
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
-from ingestion import page_image, page_marks
 from ingestion.errors import TransientError
-from ingestion.page_image import NoSuchPage, boxes_for, render_page
-from ingestion.page_request import PDF, Box, PageSource
 from ingestion.parsers.base import Limits, Source
 from ingestion.parsers.pdf import PdfParser
-from ingestion.text_image import render_text_page
+from ingestion.shown import page_image, page_marks
+from ingestion.shown.page_image import NoSuchPage, boxes_for, render_page
+from ingestion.shown.page_request import PDF, Box, PageSource
+from ingestion.shown.text_image import render_text_page
 from ingestion.types import ParsedPage
 
 WIDTH, HEIGHT = 400, 300

@@ -293,9 +293,33 @@ def test_jsonl_records_are_documents_and_bad_lines_fail_alone(tmp_path: Path) ->
     assert all(f"line {n}" in str(item.error) for n, item in zip((3, 5, 6), failed, strict=False))
 
 
+TRADITIONAL = [
+    "請先關閉電源，再打開機器的上蓋。",
+    "等待冷卻系統停止運轉之後，才能更換濾芯，否則可能會燙傷。",
+    "錯誤代碼 E-42 表示水箱沒有安裝好，請重新安裝並聽到喀嗒一聲。",
+    "若顯示螢幕沒有反應，請與經銷商聯絡，並告知產品型號與序號。",
+]
+OTHERS = [
+    ("euc-kr", "전원을 끄고 기계의 덮개를 여십시오. 필터를 교체하기 전에 기다리십시오."),
+    ("euc-jp", "電源を切ってから機械のカバーを開けてください。フィルターを交換する前にお待ちください。"),
+    ("shift_jis", "電源を切ってから機械のカバーを開けてください。"),
+    ("cp1251", "Выключите питание, прежде чем открывать крышку машины."),
+    ("koi8-r", "Выключите питание, прежде чем открывать крышку машины."),
+    ("cp1252", "Éteignez l'appareil avant d'ouvrir le couvercle supérieur, s'il vous plaît."),
+    ("cp1252", "Größe überprüfen"),
+]
+
+
 @pytest.mark.parametrize(
     ("encoding", "text"),
     [
+        *(
+            (encoding, text)
+            for encoding in ("big5", "cp950", "big5hkscs", "gb18030")
+            for text in ("\n".join(TRADITIONAL), *TRADITIONAL[:3])
+        ),
+        ("big5", "型號,價格,說明\nLT-300,1.5,打開閥門\n"),
+        ("big5hkscs", "上環碼頭喺邊度？佢哋嘅電話係乜嘢？" + TRADITIONAL[0]),
         *((encoding, "打开阀门") for encoding in ("utf-8", "utf-8-sig", "gbk", "gb18030", "utf-16", "utf-32")),
         *((encoding, "Press 打开阀门，等待十秒。\r\nThen go.\r") for encoding in ("gbk", "utf-16-le", "utf-16-be")),
     ],
@@ -306,7 +330,13 @@ def test_encodings_are_told_apart(encoding: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [bytes(range(256)) * 9, b"\xff\xfea", "Ger\xe4t f\xfcr \xe9t\xe9 \xc0 \xf1".encode("latin-1"), b"a\x01\x02" * 9],
+    [
+        *(text.encode(encoding) for encoding, text in OTHERS),
+        bytes(range(256)) * 9,
+        b"\xff\xfea",
+        "Ger\xe4t f\xfcr \xe9t\xe9 \xc0 \xf1".encode("latin-1"),
+        b"a\x01\x02" * 9,
+    ],
 )
 def test_what_is_no_text_is_refused(content: bytes) -> None:
     with pytest.raises(BrokenFile, match="a\\.txt"):

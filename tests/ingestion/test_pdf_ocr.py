@@ -13,15 +13,15 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfbase import pdfmetrics, ttfonts
 from reportlab.pdfgen.canvas import Canvas
 
+from ingestion.confined.sandbox import Sandbox, SandboxLimits
 from ingestion.errors import BrokenFile
-from ingestion.page_image import boxes_for
-from ingestion.page_request import PDF, PageSource
 from ingestion.parsers import pdf_ocr
 from ingestion.parsers.base import Limits, Resume, Source
 from ingestion.parsers.ocr import READ_BY_OCR
 from ingestion.parsers.ocr_rows import OcrLine
 from ingestion.parsers.pdf import PdfParser
-from ingestion.sandbox import Sandbox, SandboxLimits
+from ingestion.shown.page_image import boxes_for
+from ingestion.shown.page_request import PDF, PageSource
 from ingestion.types import BlockKind, ParsedPage
 from tests.ingestion.pdf_making import HEIGHT, SENTENCES, WIDTH, Draw, blocks, make_pdf, parse, void, write
 

@@ -7,20 +7,22 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, pairwise
+from itertools import count, islice, pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingestion import sandbox_process
-from ingestion.child_frames import HEADER, BadFrame, Kind, decode, error_frame, item_frame, read_header
+from ingestion.confined import sandbox_process
+from ingestion.confined.child_frames import HEADER, BadFrame, Kind, decode, error_frame, item_frame, read_header
+from ingestion.confined.sandbox import Sandbox, SandboxLimits
+from ingestion.confined.sandbox_process import ChildEnded, ParserProcess
 from ingestion.errors import BrokenFile, Cancelled, ParserFailed, TooLarge, TransientError
 from ingestion.parsers.base import Limits, Resume, Source
 from ingestion.reader import HereReader, Item
-from ingestion.sandbox import Sandbox, SandboxLimits
-from ingestion.types import Block, BlockKind, DocumentStart, ParsedPage, RecordFailed
+from ingestion.shown.page_request import PDF, DrawRequest, PageSource
+from ingestion.types import Block, BlockKind, DocumentStart, OpenTable, ParsedPage, RecordFailed
 
 SHORT = SandboxLimits(memory_mb=256, page_s=1.0, document_s=20.0)
 
@@ -58,6 +60,7 @@ def pages_of(items: Sequence[Item]) -> list[ParsedPage]:
         ("burn", "had not finished after 1 seconds"),
         ("eat", "needed more than 256 MB of memory"),
         ("die", "was killed from outside"),
+        ("close", "stopped answering"),
         ("exit", "ended unexpectedly (status 3)"),
         ("forge", "sent what nobody can read"),
         ("raise", "came upon something unexpected (ArithmeticError: out of luck)"),
@@ -92,13 +95,13 @@ def test_someone_else_killing_the_parser_costs_nothing(hostile: Sandbox, tmp_pat
 
 def test_a_parser_that_died_while_idle_is_replaced(hostile: Sandbox, tmp_path: Path) -> None:
     read(hostile, script(tmp_path, "one"))
-    process = hostile._process
+    process = hostile._kept.process
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
     time.sleep(0.05)
     assert len(pages_of(read(hostile, script(tmp_path, "one", "two")))) == 2
-    assert hostile._process is not None
-    assert hostile._process.pid != process.pid
+    assert hostile._kept.process is not None
+    assert hostile._kept.process.pid != process.pid
 
 
 def test_a_file_without_pages_that_kills_the_parser_fails(hostile: Sandbox, tmp_path: Path) -> None:
@@ -181,10 +184,41 @@ def test_a_member_with_too_much_text_fails_alone(hostile: Sandbox, tmp_path: Pat
 
 def test_a_file_that_takes_too_long_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sandbox_process, "CHILD", "tests.ingestion.hostile_child")
-    with Sandbox(SandboxLimits(page_s=30, document_s=1.0)) as sandbox, pytest.raises(ParserFailed) as caught:
+    with (
+        Sandbox(SandboxLimits(page_s=30, document_s=1.0, more_a_page_s=0)) as sandbox,
+        pytest.raises(ParserFailed) as caught,
+    ):
         read(sandbox, script(tmp_path, "one", "hang"))
     assert "after 1 pages" in str(caught.value)
     assert "PARSER_TIMEOUT_S" in str(caught.value)
+
+
+def test_each_page_read_gives_a_file_more_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sandbox_process, "CHILD", "tests.ingestion.hostile_child")
+    clock = count(step=10)
+    monkeypatch.setattr("ingestion.confined.sandbox.monotonic", lambda: next(clock))  # ten seconds for every frame
+    path = script(tmp_path, "one", "two", "three", "four", "nap")
+    with Sandbox(SandboxLimits(page_s=1000, document_s=50, more_a_page_s=60)) as sandbox:
+        assert len(pages_of(read(sandbox, path))) == 5
+    with (
+        Sandbox(SandboxLimits(page_s=1000, document_s=50, more_a_page_s=0)) as sandbox,
+        pytest.raises(ParserFailed, match="more than 50 seconds to read: after 4 pages it was given up"),
+    ):
+        read(sandbox, path)
+
+
+def test_a_parser_that_takes_no_request_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_process, "CHILD", "tests.ingestion.hostile_drawer")
+    monkeypatch.setattr(sandbox_process, "_SECONDS_TO_LISTEN", 0.2)
+    process = ParserProcess(256, 2**20)
+    try:
+        process.ask(DrawRequest(PageSource(Path("hang"), PDF, 1), ()))
+        with pytest.raises(ChildEnded, match="had not taken its request") as ended:
+            process.ask(DrawRequest(PageSource(Path("next"), PDF, 1, ((1, 2, 3),) * 100_000), ()))  # more than a pipe
+        assert ended.value.is_foreign, "nothing is known against the page that it did not take"
+        assert not process.is_alive()
+    finally:
+        process.kill()
 
 
 def test_what_parsers_raise_comes_through(hostile: Sandbox, tmp_path: Path) -> None:
@@ -196,8 +230,8 @@ def test_what_parsers_raise_comes_through(hostile: Sandbox, tmp_path: Path) -> N
     ):
         with pytest.raises(kind, match=message):
             read(hostile, script(tmp_path, "one", what, suffix=suffix))
-        process = process or hostile._process
-        assert hostile._process is process  # it has done nothing wrong
+        process = process or hostile._kept.process
+        assert hostile._kept.process is process  # it has done nothing wrong
 
 
 def test_what_parsers_print_goes_nowhere(hostile: Sandbox, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -211,7 +245,7 @@ def test_the_size_of_the_worker_is_not_held_against_the_parser(hostile: Sandbox,
     path = script(tmp_path, "one", "crash", "three")
     assert any("SIGSEGV" in (page.warning or "") for page in pages_of(read(hostile, path)))
     read(hostile, script(tmp_path, "one"))
-    assert hostile._process is not None
+    assert hostile._kept.process is not None
 
 
 def test_too_much_text_is_refused(hostile: Sandbox, tmp_path: Path) -> None:
@@ -225,13 +259,13 @@ def test_a_file_that_is_left_costs_no_new_process(hostile: Sandbox, tmp_path: Pa
         items = hostile.read(Source(path, "x"), Limits(), Resume(), nothing)
         assert len(list(islice(items, 5))) == 5
         items.close()  # type: ignore[attr-defined]
-        assert hostile._process is not None
-    assert hostile._process.files == 3
+        assert hostile._kept.process is not None
+    assert hostile._kept.process.files == 3
     hanging = hostile.read(Source(script(tmp_path, "one", "hang"), "x"), Limits(), Resume(), nothing)
     assert len(list(islice(hanging, 2))) == 2
     time.sleep(0.5)  # by now it hangs, and does not hear that nobody wants the rest
     hanging.close()  # type: ignore[attr-defined]
-    assert hostile._process is None
+    assert hostile._kept.process is None
 
 
 def test_whoever_waits_may_stop(hostile: Sandbox, tmp_path: Path) -> None:
@@ -242,9 +276,10 @@ def test_whoever_waits_may_stop(hostile: Sandbox, tmp_path: Path) -> None:
         list(hostile.read(Source(script(tmp_path, "hang"), "x"), Limits(), Resume(), stop))
 
 
-def test_nothing_is_left_of_a_killed_parser(hostile: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["fork", "orphan"])
+def test_nothing_is_left_of_a_parser_that_started_others(hostile: Sandbox, tmp_path: Path, what: str) -> None:
     process_ids = set(_children_of_all())
-    read(hostile, script(tmp_path, "one", "fork"))
+    read(hostile, script(tmp_path, "one", what))
     hostile.close()
     deadline = time.monotonic() + 5
     while set(_children_of_all()) - process_ids and time.monotonic() < deadline:
@@ -256,14 +291,14 @@ def test_the_parser_dies_with_its_parent(tmp_path: Path) -> None:
     code = (
         "import os, sys, time\n"
         "from pathlib import Path\n"
-        "from ingestion import sandbox_process\n"
+        "from ingestion.confined import sandbox_process\n"
         "from ingestion.parsers.base import Limits, Resume, Source\n"
-        "from ingestion.sandbox import Sandbox, SandboxLimits\n"
+        "from ingestion.confined.sandbox import Sandbox, SandboxLimits\n"
         "sandbox_process.CHILD = 'tests.ingestion.hostile_child'\n"
         "items = (sandbox := Sandbox(SandboxLimits())).read(\n"
         "    Source(Path(sys.argv[1]), 'x'), Limits(), Resume(), lambda: None)\n"
         "next(items), next(items)\n"
-        "print(sandbox._process.pid, flush=True)\n"
+        "print(sandbox._kept.process.pid, flush=True)\n"
         "time.sleep(100)\n"
     )
     path = script(tmp_path, "one", "burn")
@@ -284,15 +319,15 @@ def test_the_parser_knows_no_secret_and_holds_no_file(monkeypatch: pytest.Monkey
     with (tmp_path / "open.db").open("w") as database, Sandbox(SandboxLimits(memory_mb=300)) as sandbox:
         os.set_inheritable(database.fileno(), True)
         read(sandbox, tmp_path / "a.md")
-        assert sandbox._process is not None
-        proc = Path(f"/proc/{sandbox._process.pid}")
+        assert sandbox._kept.process is not None
+        proc = Path(f"/proc/{sandbox._kept.process.pid}")
         assert b"ANSWERDESK" not in (proc / "environ").read_bytes()
         targets = [os.readlink(entry) for entry in (proc / "fd").iterdir()]
         assert all(target.startswith(("pipe:", "/dev/null")) for target in targets)
         limits = {line[:26].strip(): line[26:].split()[0] for line in (proc / "limits").read_text().splitlines()}
         assert limits["Max data size"] == str(300 * 2**20)
         assert limits["Max core file size"] == "0"
-        assert os.getpriority(os.PRIO_PROCESS, sandbox._process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, sandbox._kept.process.pid) > os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def test_real_formats_come_through_unchanged(tmp_path: Path) -> None:
@@ -306,8 +341,8 @@ def test_real_formats_come_through_unchanged(tmp_path: Path) -> None:
         for name in ("a.md", "b.html", "c.jsonl", "d.txt"):
             ours, theirs = read(sandbox, tmp_path / name), read(HereReader(), tmp_path / name)
             assert [repr(item) for item in ours] == [repr(item) for item in theirs]
-        assert sandbox._process is not None
-        assert sandbox._process.files == 4
+        assert sandbox._kept.process is not None
+        assert sandbox._kept.process.files == 4
 
 
 words = st.text(st.characters(codec=None, exclude_categories=()), max_size=30)
@@ -319,13 +354,21 @@ def pages(draw: st.DrawFn) -> ParsedPage:
     text = draw(words)
     borders = sorted(draw(st.lists(st.integers(0, len(text)), min_size=2, max_size=6)))
     blocks = tuple(
-        Block(draw(st.sampled_from(BlockKind)), start, end, tuple(draw(st.lists(words))), draw(st.none() | words))
+        Block(
+            draw(st.sampled_from(BlockKind)),
+            start,
+            end,
+            tuple(draw(st.lists(words))),
+            draw(st.none() | words),
+            draw(words),
+        )
         for start, end in pairwise(borders)
     )
     runs = tuple(draw(st.lists(st.tuples(numbers, numbers, numbers))))
     sections = tuple(draw(st.lists(st.tuples(st.integers(-1, 9), st.integers(0, 9), words))))
     warning = draw(st.none() | words)
-    return ParsedPage(draw(numbers), text, blocks, draw(st.none() | words), runs, warning, sections)
+    table = draw(st.none() | st.builds(OpenTable, words, st.lists(words).map(tuple), numbers, words))
+    return ParsedPage(draw(numbers), text, blocks, draw(st.none() | words), runs, warning, sections, open_table=table)
 
 
 facets = st.dictionaries(words, st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words)
@@ -348,7 +391,8 @@ def test_frames_carry_every_value(item: Item) -> None:
         assert type(back.error) is BrokenFile
     else:
         assert back == item
-        assert getattr(back, "open_sections", None) == getattr(item, "open_sections", None)
+        for left_open in ("open_sections", "open_table"):
+            assert getattr(back, left_open, None) == getattr(item, left_open, None)
 
 
 @settings(max_examples=100)

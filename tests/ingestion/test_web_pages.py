@@ -51,11 +51,11 @@ def test_table_cells_that_span_are_repeated(tmp_path: Path) -> None:
     assert lines[2:5] == ["Group | Code | Code", "Doors | E-1 | front", "Doors | E-2 | back"]
 
 
-def test_rows_of_a_long_table_stand_under_the_names_of_its_columns(tmp_path: Path) -> None:
+def test_rows_of_a_long_table_have_the_names_of_its_columns(tmp_path: Path) -> None:
     rows = "".join(f"<tr><td>E-{n}</td><td>Door number {n} does not close</td></tr>" for n in range(60))
     _, [page] = read(tmp_path, "a.html", f"<h1>Codes</h1><table><tr><th>Code<th>Meaning</tr>{rows}</table><p>End</p>")
-    paths = [block.heading_path for block in page.blocks]
-    assert paths == [("Codes",)] * 2 + [("Codes", "Code | Meaning")] * 60 + [("Codes",)]
+    assert {block.heading_path for block in page.blocks} == {("Codes",)}
+    assert [block.columns for block in page.blocks] == [""] * 2 + ["Code | Meaning"] * 60 + [""]
 
 
 def test_a_book_is_its_chapters_in_reading_order_without_its_contents_list(tmp_path: Path) -> None:

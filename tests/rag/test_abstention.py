@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSettings
-from rag.answerers.extractive.confidence import FEATURES, fitted_model
+from rag.answerers.extractive.confidence import FEATURES, SENTENCE_COVERAGE, fitted_model
 from rag.types import AnswerKind, Finished, Hit, Question
 from tests.rag.answering import FakeFound, hit
 
@@ -85,8 +85,56 @@ def test_thresholds_are_settings(refuse: float, doubt: float, kind: str) -> None
     assert last.answer.kind == kind
 
 
+def test_thresholds_follow_the_wanted_rate_of_errors_and_only_one_wish_decides() -> None:
+    model = fitted_model()
+    rates = [0.0, 0.01, 0.03, 0.1, 0.5]
+    by_refusals = [ExtractiveSettings(false_refusals=rate).thresholds(model)[0] for rate in rates]
+    assert by_refusals == sorted(by_refusals)
+    assert by_refusals[0] == 0.0 < by_refusals[2] < by_refusals[-1]
+    by_answers = [ExtractiveSettings(false_answers=rate).thresholds(model)[0] for rate in rates]
+    assert by_answers == sorted(by_answers, reverse=True)
+    assert by_answers[0] == 1.0
+    for threshold in model.thresholds:
+        assert model.for_false_refusals(threshold.false_refusals) == threshold.probability
+    with pytest.raises(ValueError, match="each of them decides alone"):
+        ExtractiveSettings(refuse_below=0.1, false_answers=0.1)
+
+
+def test_a_name_and_a_number_that_the_passage_lacks_make_it_less_sure() -> None:
+    def sure(question: str) -> float:
+        found = FakeFound([hit(ANSWERING, best=0.88), *OTHERS], question)
+        *_, last = ExtractiveAnswerer().answer(Question(question), found)
+        assert isinstance(last, Finished)
+        value = last.answer.details["confidence"]
+        assert isinstance(value, float)
+        return value
+
+    plain, named, numbered = (
+        sure(f"How many litres of water does the kettle {more} hold?") for more in ("always", "of Braun", "number 77")
+    )
+    assert named < plain
+    assert numbered < plain
+
+
+def test_words_in_another_language_than_the_passages_are_not_held_against_it() -> None:
+    question = "水壶能装多少升水？"
+    *_, last = ExtractiveAnswerer().answer(Question(question), FakeFound([hit(ANSWERING, best=0.9), *OTHERS], question))
+    assert isinstance(last, Finished)
+    assert last.answer.kind is not AnswerKind.NOT_IN_MANUALS
+
+
+def test_the_score_of_the_ranking_plays_no_part() -> None:
+    hits = [hit(ANSWERING, best=0.88), *OTHERS]
+    assert confidence(*hits) == confidence(*[replace(each, score=100 * each.score - 7) for each in hits])
+
+
 def test_the_fitted_file_is_complete_and_sane() -> None:
     model = fitted_model()
-    assert set(model.weights) == set(model.typical) == set(FEATURES)
-    assert all(weight >= 0 for weight in model.weights.values())
+    assert set(model.weights) == set(FEATURES)
+    assert set(model.typical) == {*FEATURES, SENTENCE_COVERAGE}
+    assert all(weight > 0 for weight in model.weights.values())
     assert 0 < model.refuse_below < model.doubt_below < 1
+    for one, other in pairwise(model.thresholds):
+        assert one.probability < other.probability
+        assert one.false_refusals < other.false_refusals
+        assert one.false_answers > other.false_answers

@@ -93,6 +93,71 @@ def test_a_procedure_that_runs_over_into_the_next_passage_is_joined_under_one_le
     assert found.text.count("From *") == 1
 
 
+ERRORS = """Code | Cause | What to do
+W-17 | No connection of the K-3 to the Wi-Fi | Check the password.
+W-18 | Too cold | Wait."""
+NETWORK = """7.2 Connecting the kettle
+1. Switch the kettle on.
+2. Choose your Wi-Fi and enter the password."""
+
+
+def test_steps_under_the_heading_asked_for_come_before_a_row_elsewhere_that_has_more_of_the_words() -> None:
+    steps = hit(NETWORK, heading_path=["7 Network", "7.2 Connecting the kettle"], near="Switch")
+    row = hit(ERRORS, key=2, score=1.5, heading_path=["10 Errors"], near="W-17")
+    found = answer("How do I connect the K-3 to the Wi-Fi?", steps, row)
+    assert quotes(found) == [NETWORK[NETWORK.index("1. Switch") :]]
+
+
+@pytest.mark.parametrize(
+    ("printed", "path"),
+    [
+        ("7.2 Connecting the kettle\n", ["7.2 Connecting the kettle"]),
+        ("7.2 Connecting\nthe kettle\n", ["7 Network", "7.2 Connecting the kettle"]),
+        ("7.2 Connecting the kettle\n", ["Network", "Connecting the kettle"]),
+        ("Connecting the kettle\n", ["7 Network", "7.2 Connecting the kettle"]),
+        ("CONNECTING THE KETTLE\n", ["Chapter 7", "Connecting the kettle"]),
+        ("7 Network\nHere is how.\n7.2 Connecting the kettle\n", ["7 Network"]),
+    ],
+)
+def test_a_heading_stands_in_the_lead_line_and_nowhere_else(printed: str, path: list[str]) -> None:
+    found = answer("How do I connect the kettle?", hit(printed + NETWORK.partition("\n")[2], heading_path=path))
+    lead, _, rest = found.text.partition("\n\n")
+    assert "connecting the kettle*, page 41:" in lead.lower()
+    assert rest.startswith("1. Switch the kettle on.")
+
+
+def test_quotes_of_two_sections_in_one_passage_stand_under_a_lead_line_each() -> None:
+    text = "7.3 Updates\nThe kettle looks for updates at night.\n7.4 Accounts\nAn update keeps the account."
+    everything = ExtractiveSettings(0, 0, limits=ChoiceLimits(enough=1.0, worth=0))
+    found = answer("What about an update at night?", hit(text, heading_path=["7 Network"]), settings=everything)
+    assert re.findall(r"From \*(.*?)\*", found.text) == ["7.3 Updates", "7.4 Accounts"]
+
+
+def test_a_line_that_goes_on_with_a_number_is_no_new_item() -> None:
+    text = (
+        "Turn the ring to the left, towards the larger dot, if a whole cup takes less than\n12 seconds. Then test it."
+    )
+    found = answer("How many seconds does a cup take?", hit(text, near="12"))
+    assert quotes(found)[0].startswith("Turn the ring")
+
+
+LONG = (
+    "When the kettle was first sold in the spring of 1998 in a small town by the sea, where nobody had heard of it, the"
+    " makers, who had worked for many years on boilers of ships and on little else, chose a heater of 2200 watts, since"
+    " the fuses of most of the old houses along the coast could not bear more than that, and they kept to it for the"
+    " following ten years, although many other makers had long gone over to stronger ones by then."
+)
+
+
+def test_of_a_sentence_longer_than_an_answer_the_clauses_asked_about_are_quoted_with_marks_of_omission() -> None:
+    found = answer("How many watts does the heater have?", hit("Tea is old. " + LONG, near=""))
+    (quote,) = quotes(found)
+    assert "a heater of 2200 watts" in quote
+    assert word_count(quote) <= ChoiceLimits().words
+    assert quote in LONG
+    assert f"\n\n… {quote} … [1]" in found.text
+
+
 def test_a_chinese_procedure_comes_whole() -> None:
     found = answer("怎样给水壶除垢？", hit(CHINESE, near="白醋", heading_path=["保养"]))
     assert quotes(found) == [CHINESE[CHINESE.index("除垢步骤") : CHINESE.index("\n指示灯")]]
@@ -209,10 +274,26 @@ def test_when_nothing_is_good_enough_the_nearest_pages_are_offered_in_the_questi
     assert answer("Can it play music?").citations == ()
 
 
-def test_a_doubtful_answer_says_so() -> None:
-    found = answer("Add vinegar?", hit(DESCALING), settings=ExtractiveSettings(refuse_below=0, doubt_below=1.1))
+@pytest.mark.parametrize(
+    ("question", "reason", "told"),
+    [
+        ("How much vinegar does the K-9 of Braun take?", "missing", "It does not mention “K-9” or “Braun”."),
+        ("水壶“童锁”怎么用？", "missing", "其中没有提到“童锁”。"),
+        ("Is there a warranty on scratches?", "far", "It has little of what was asked."),
+        ("Fill it with water up to MAX", "rivals", "Other places are about as near to the question."),
+        ("除垢要用什么酸？", "language", "其语言与问题的语言不同。"),
+    ],
+)
+def test_a_doubtful_answer_says_so_and_why(question: str, reason: str, told: str) -> None:
+    doubtful = ExtractiveSettings(refuse_below=0, doubt_below=1.1)
+    text = CHINESE if "壶" in question else DESCALING
+    rival = hit("Fill the tank with water." if text is DESCALING else "水壶是灰色的。", key=2, heading_path=["More"])
+    found = answer(question, hit(text), rival, settings=doubtful)
     assert found.kind is AnswerKind.UNCERTAIN
-    assert found.text.startswith("I am not sure that this answers the question")
+    assert found.details["doubt"] == reason
+    first = found.text.partition("\n\n")[0]
+    assert first.startswith(("I am not sure that this answers the question", "不确定以下内容是否回答了您的问题"))
+    assert first.endswith(told)
 
 
 LINES = st.sampled_from(

@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from rag.follow_up import CONTEXT_WEIGHT, contextualise, stands_alone
+from rag.follow_up import CONTEXT_WEIGHT, contextualise, stands_alone, topic_of
 from rag.types import Turn
 
 FOLLOW_UPS = """
@@ -33,6 +34,26 @@ Tell me more
 还有其他方法吗？
 如果还是不行怎么办？
 那在Windows上呢？
+Can I use an optical cable instead?
+How do I create one?
+Is there anything I should know before I do that?
+How do I switch it to my receiver?
+Can I fine-tune it, contrast for example?
+How do I control my player with it?
+In both directions?
+of strings?
+until the window is closed?
+Can I also print every tenth page?
+Which modes are there?
+How is it mounted when the system starts?
+Can the hidden ones be removed?
+Any tips on getting it to converge?
+默认的怎么设置？
+它们的格式怎么写？
+在里面怎么搜索？
+还能降级回去吗？
+可以加密吗？
+怎么重新配置它？
 """.strip().splitlines()
 
 STANDALONE = """
@@ -51,6 +72,18 @@ What does error E-42 mean?
 洗衣机的滤网多久清洗一次？
 那不勒斯在哪个国家？
 蓝牙
+What is broadcasting?
+How do I take screenshots?
+I am not getting the full picture on the screen. How do I do that?
+Is it safe to leave the heater on at night?
+How long does it take for the paint to dry?
+In which year was the bridge built?
+Why was it necessary to rebuild the bridge in 1905?
+How do I take the filter out and clean it?
+Who was king?
+什么是窃听？
+为什么哈佛大学终止了它的提前录取计划？
+有没有办法在不联网的情况下更新电视软件？
 """.strip().splitlines()
 
 
@@ -82,6 +115,23 @@ def test_context_reaches_back_to_the_question_that_stood_alone() -> None:
     assert asked.weights["long"] == 1
     assert "bag" not in asked.weights
     assert not asked.standalone
+
+
+def test_a_follow_ups_vector_lies_between_what_it_says_alone_and_in_context() -> None:
+    directions = {
+        "how often?": np.array([1.0, 0.0], np.float32),
+        "How do I descale the pump? how often?": np.array([0.0, 1.0], np.float32),
+    }
+    asked = contextualise("how often?", [Turn("customer", "How do I descale the pump?")])
+    assert np.allclose(asked.embedded(lambda text: np.array(directions[text])), [2**-0.5, 2**-0.5])
+    alone = contextualise("how often?")
+    assert np.array_equal(alone.embedded(lambda text: np.array(directions[text])), directions["how often?"])
+
+
+def test_the_topic_is_the_last_question_that_stood_alone_and_those_since() -> None:
+    history = [Turn("customer", "How do I descale the pump?"), Turn("assistant", "Like this.")]
+    assert topic_of("how often?", history) == "How do I descale the pump? how often?"
+    assert topic_of("Where is the serial number of the boiler?", history) == "Where is the serial number of the boiler?"
 
 
 def test_without_earlier_questions_a_follow_up_is_searched_for_as_it_is() -> None:

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from rag.answerers.generative.answerer import GenerativeAnswerer
 from rag.citations import find_quotation
 from rag.errors import ModelFailed
-from rag.language import PHRASES, word_count
+from rag.language import PHRASES
 from rag.types import AnswerKind, Finished, Question, Token
 from tests.fakes.chat_model import Scripted
 from tests.rag.answering import FakeFound, hit
 from tests.rag.kettle import CLEANING, HITS, QUESTION, answer_of, events_of, links_in
+
+NOTE = " (not found in the cited pages)"
+NOTE_ZH = "（所引页面中未找到）"
 
 
 @pytest.mark.parametrize(
@@ -26,9 +29,12 @@ from tests.rag.kettle import CLEANING, HITS, QUESTION, answer_of, events_of, lin
         ("It turns red at 100 °C [2, 1].", "It turns red at 100 °C [1] [2]."),
         ("Red lamp [2][2] [2].", "Red lamp [1]."),
         ("Let it cool [7], it is hot [0].", "Let it cool, it is hot."),
-        ("See [[9]1] now [2].", "See [ 1] now [1]."),
+        ("See [[9]1] now [2].", "See [ 1] now [1]. (not found in the cited pages: 1)"),
         ("Half a marker [1", "Half a marker"),
-        ("In 2024 [2024] it was [1].", "In 2024 [\u20602024] it was [1]."),
+        (
+            "In 2024 [2024] it was [1].",
+            "In 2024 [\u20602024] it was [1]. (not found in the cited pages: 2024)",
+        ),
         ("<think>Which? [2]</think>\n\nRinse it twice. [1]", "Rinse it twice. [1]"),
     ],
 )
@@ -51,15 +57,28 @@ def test_a_citation_quotes_the_sentence_that_supports_the_answers_sentence() -> 
     ("said", "shown", "unsupported"),
     [
         ('It says "let it cool for 30 minutes" [1]. Good.', 'It says "let it cool for 30 minutes" [1]. Good.', 0),
-        ('It says "let it boil for 30 minutes" [1]. Good.', "It says let it boil for 30 minutes [1]. Good.", 1),
-        ('It says "let it cool for 30 minutes" [2]. Good.', "It says let it cool for 30 minutes [1]. Good.", 1),
-        ("“You must never use any vinegar.” [1] Good.", "You must never use any vinegar. [1] Good.", 1),
-        ("手册说「千万不要加入任何白醋清洗」。[3]", "手册说千万不要加入任何白醋清洗。 [1]", 1),
+        ('It says "let it boil for 30 minutes" [1]. Good.', f"It says let it boil for 30 minutes [1].{NOTE} Good.", 1),
+        (
+            'It says "let it cool for 30 minutes" [2]. Good.',
+            "It says let it cool for 30 minutes [1]. (not found in the cited pages: 30 minutes) Good.",
+            1,
+        ),
+        ("“You must never use any vinegar.” [1] Good.", f"You must never use any vinegar. [1]{NOTE} Good.", 1),
+        ("手册说「千万不要加入任何白醋清洗」。[3]", f"手册说千万不要加入任何白醋清洗。 [1]{NOTE_ZH}", 1),
         ("手册说『等待三十分钟』。[3]", "手册说『等待三十分钟』。 [1]", 0),
-        ('Press "Start" and wait [1].', 'Press "Start" and wait [1].', 0),
-        ('A 32" and a 40" pot that you may well use [1].', "A 32″ and a 40″ pot that you may well use [1].", 0),
-        ("It's the user's own 'never do that to me' rule [1].", "It's the user's own never do that to me rule [1].", 1),
-        ('Never closed "and this goes on and on [1].', "Never closed and this goes on and on [1].", 1),
+        ('Use "vinegar" and wait [1].', 'Use "vinegar" and wait [1].', 0),
+        ('Use "acid" and wait [1].', f"Use acid and wait [1].{NOTE}", 1),
+        (
+            'A 32" and a 40" pot that you may well use [1].',
+            "A 32″ and a 40″ pot that you may well use [1]. (not found in the cited pages: 32, 40)",
+            0,
+        ),
+        (
+            "It's the user's own 'never do that to me' rule [1].",
+            f"It's the user's own never do that to me rule [1].{NOTE}",
+            1,
+        ),
+        ('Cool it down "and this goes on and on [1].', "Cool it down and this goes on and on [1].", 1),
         ("> You shall pour acid in it\n\nYes [1].", "You shall pour acid in it\n\nYes [1].", 0),
     ],
 )
@@ -88,7 +107,11 @@ def test_quotations_that_are_not_on_the_cited_page_lose_their_marks(said: str, s
             "The lamp turns red. [1] Fill it with water and 50 ml of vinegar. [2] Good.",
             "answer",
         ),
-        ("Fill it with water and 5 ml of vinegar.", "Fill it with water and 5 ml of vinegar.", "uncertain"),
+        (
+            "Fill it with water and 5 ml of vinegar.",
+            "Fill it with water and 5 ml of vinegar. (not found in the cited pages: 5 ml)",
+            "uncertain",
+        ),
         ("Fill it with water and 50 ml", "Fill it with water and 50 ml [1]", "answer"),
         (
             "Fill it with acid up to the rim. Rinse it. [1]",
@@ -154,7 +177,7 @@ def test_no_lie_reaches_the_reader(fragments: list[str], size: int) -> None:
         assert links_in(text) == []
         for quotation in re.findall(r'"([^"]*)"|“([^“”]*)”|「([^「」]*)」|『([^『』]*)』|«([^«»]*)»', text):
             words = re.sub(r"\[\d+\]", "", "".join(quotation))
-            assert word_count(words) <= 3 or any(find_quotation(h.passage.text, words) for h in HITS)
+            assert not words.strip(" .,;:!?。，；：！？") or any(find_quotation(h.passage.text, words) for h in HITS)
     for citation in answer.citations:
         assert citation.quote in next(h.passage.text for h in HITS if h.passage.id == citation.passage_id)
 

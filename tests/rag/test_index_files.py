@@ -171,7 +171,7 @@ def _empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-CHECKED = ["vectors.faiss", "keys.npy", "documents.npy", "first_rows.npy"]
+CHECKED = ["vectors.faiss", "keys.npy", "documents.npy", "first_rows.npy", "terms.npy", "first_terms.npy"]
 
 
 @pytest.mark.parametrize(

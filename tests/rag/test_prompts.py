@@ -16,8 +16,9 @@ from rag.prompts import filled, prompt, prompt_version
 def test_each_language_has_all_prompts(language: Language) -> None:
     assert REFUSAL in prompt("system", language)
     assert prompt("question", language).count("{passages}") == prompt("question", language).count("{question}") == 1
+    assert prompt("rewrite", language).count("{conversation}") == prompt("rewrite", language).count("{question}") == 1
     names = {path.name.rsplit("_", 1)[0] for path in Path(rag.prompts.__file__).parent.glob("*.md")}
-    assert names == {"system", "question"}
+    assert names == {"system", "question", "rewrite"}
 
 
 @given(st.text(), st.text())

@@ -78,7 +78,7 @@ def test_vectors_that_a_bit_a_dimension_cannot_tell_apart_stay_exact() -> None:
 
 def content(rows: int) -> Content:
     keys = np.arange(1, rows + 1)
-    return Content(keys, keys, np.arange(rows + 1), vectors(rows))
+    return Content(keys, keys, np.arange(rows + 1), vectors(rows), np.empty(0, np.uint32), np.zeros(rows + 1, np.int64))
 
 
 class _AlwaysQuick:

@@ -74,7 +74,7 @@ def test_a_hit_carries_what_an_answer_needs(tmp_path: Path, store: MemoryPassage
     first = result.hits[0]
     assert first.passage in (store.passages[1], store.passages[2])
     assert {first.passage.external_id, *(place.external_id for place in first.also_at)} == {"external-1", "external-2"}
-    assert set(first.signals) == {"dense", "whole", "lexical"}
+    assert set(first.signals) == {"dense", "whole", "lexical", "coverage"}
     assert first.score > result.hits[1].score
     [score] = first.window_scores
     assert score == pytest.approx(first.signals["dense"])

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from ingestion.chunker import ChunkerSettings
+from ingestion.confined.sandbox import Sandbox, SandboxLimits
 from ingestion.errors import PermanentError
 from ingestion.journal import Journal
 from ingestion.parsers.base import Limits, Resume, Source
 from ingestion.pipeline import ReadyDocument, ingest_source
-from ingestion.sandbox import Sandbox, SandboxLimits
 from ingestion.types import NO_PAGE
 from model_runtime.fakes import HashingEmbedder
 from tests.torture.make import files

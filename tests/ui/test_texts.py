@@ -8,7 +8,7 @@ import pytest
 
 from ui.texts import TEXTS, text
 
-SOURCES = "\n".join(path.read_text() for path in Path("ui").glob("*.py") if path.name != "texts.py")
+SOURCES = "\n".join(path.read_text() for path in Path("ui").glob("*.py") if not path.name.startswith("texts"))
 
 
 def fields(template: str) -> set[str]:

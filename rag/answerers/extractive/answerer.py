@@ -10,7 +10,15 @@ from itertools import groupby
 
 from rag.answerers.base import Found
 from rag.answerers.extractive.choice import ChoiceLimits, Chosen, choose
-from rag.answerers.extractive.confidence import ConfidenceModel, confidence_features, fitted_model, named_row_coverage
+from rag.answerers.extractive.confidence import (
+    ConfidenceModel,
+    confidence_features,
+    fitted_model,
+    is_foreign,
+    missing_terms,
+    named_row_coverage,
+)
+from rag.answerers.extractive.doubts import as_written, doubt_of, doubt_told
 from rag.answerers.extractive.parts import Asked, asked_for, rows_named
 from rag.answerers.extractive.places import place, section_of
 from rag.answerers.extractive.ranking import ReadHit, inverse_frequencies, rank_units, read_hit
@@ -37,13 +45,31 @@ class ExtractiveSettings:
     """How sure an answer must be, and how long it may get.
 
     refuse_below, doubt_below: probabilities; None means those fitted on public data (about 3% false refusals).
+    false_refusals, false_answers: in the place of `refuse_below`, the share of questions with an answer in the manuals
+    that may be refused, or of those without one that may be answered, as measured on public data; at most one of them.
     lead_line: whether a line says where quotes are from.
     """
 
     refuse_below: float | None = None
     doubt_below: float | None = None
+    false_refusals: float | None = None
+    false_answers: float | None = None
     lead_line: bool = True
     limits: ChoiceLimits = field(default_factory=ChoiceLimits)
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` when more than one of the three says when to refuse."""
+        if sum(each is not None for each in (self.refuse_below, self.false_refusals, self.false_answers)) > 1:
+            raise ValueError("set one of refuse_below, false_refusals and false_answers: each of them decides alone")
+
+    def thresholds(self, fitted: ConfidenceModel) -> tuple[float, float]:
+        """The probabilities below which to refuse and to doubt."""
+        refuse = fitted.refuse_below if self.refuse_below is None else self.refuse_below
+        if self.false_refusals is not None:
+            refuse = fitted.for_false_refusals(self.false_refusals)
+        elif self.false_answers is not None:
+            refuse = fitted.for_false_answers(self.false_answers)
+        return refuse, fitted.doubt_below if self.doubt_below is None else self.doubt_below
 
 
 class ExtractiveAnswerer:
@@ -63,18 +89,26 @@ class ExtractiveAnswerer:
         read = [read_hit(hit) for hit in found.hits]
         frequencies = inverse_frequencies(words, [hit.all_terms for hit in read])
         asked = asked_for(words, frequencies)
-        quotable = _quotable(read, asked)
-        ranked = rank_units(words, read[:quotable], frequencies)
+        ranked = rank_units(words, read, frequencies, _quotable(read, asked))
         chosen = choose(asked, read, ranked, self._settings.limits)
         answering = next((quote.hit for quote in chosen if not quote.context), 0)
-        signals = confidence_features(read, answering, frequencies, self._confidence.typical) if read else {}
+        fitted = self._confidence
+        signals = confidence_features(words, read, answering, frequencies, fitted.typical) if read else {}
         probability = self._probability(signals, read, asked) if signals else 0.0
-        kind = self._kind(probability) if chosen else AnswerKind.NOT_IN_MANUALS
-        writer = _Writer(PHRASES[language_of(question.text)], self._settings.lead_line)
+        foreign = bool(read) and is_foreign(words, read[answering])
+        kind = self._kind(probability, foreign=foreign) if chosen else AnswerKind.NOT_IN_MANUALS
+        details: dict[str, object] = {"confidence": probability, "signals": signals}
+        language = language_of(question.text)
+        writer = _Writer(PHRASES[language], self._settings.lead_line)
         if kind is AnswerKind.NOT_IN_MANUALS:
             yield from writer.refusal(read[:NEAREST_PAGES])
         else:
-            yield from writer.quotes(read, chosen, doubtful=kind is AnswerKind.UNCERTAIN)
+            doubt = ""
+            if kind is AnswerKind.UNCERTAIN:
+                missing = as_written(question.text, missing_terms(words, read[answering], frequencies))
+                reason = details["doubt"] = doubt_of(signals, fitted.typical, missing, foreign=foreign)
+                doubt = doubt_told(PHRASES[language], language, reason, missing)
+            yield from writer.quotes(read, chosen, doubt)
         yield Finished(
             Answer(
                 kind=kind,
@@ -84,7 +118,7 @@ class ExtractiveAnswerer:
                 searched_for=found.searched_for,
                 answerer=self.name,
                 model=None,
-                details={"confidence": probability, "signals": signals},
+                details=details,
             )
         )
 
@@ -96,13 +130,12 @@ class ExtractiveAnswerer:
             code_nowhere=not asked.codes <= found,
         )
 
-    def _kind(self, probability: float) -> AnswerKind:
-        settings, fitted = self._settings, self._confidence
-        refuse = fitted.refuse_below if settings.refuse_below is None else settings.refuse_below
-        doubt = fitted.doubt_below if settings.doubt_below is None else settings.doubt_below
+    def _kind(self, probability: float, *, foreign: bool) -> AnswerKind:
+        """Of a passage in another language than the question no word is compared: it may help, and no more."""
+        refuse, doubt = self._settings.thresholds(self._confidence)
         if probability < refuse:
             return AnswerKind.NOT_IN_MANUALS
-        return AnswerKind.UNCERTAIN if probability < doubt else AnswerKind.ANSWER
+        return AnswerKind.UNCERTAIN if probability < doubt or (foreign and doubt > 0) else AnswerKind.ANSWER
 
 
 def _quotable(read: Sequence[ReadHit], asked: Asked) -> int:
@@ -120,9 +153,10 @@ class _Writer:
         self.text: list[str] = []
         self.citations = CitationList()
 
-    def quotes(self, hits: Sequence[ReadHit], chosen: Sequence[Chosen], *, doubtful: bool) -> Generator[AnswerEvent]:
-        if doubtful:
-            yield self._write(self._phrases.may_help + "\n\n")
+    def quotes(self, hits: Sequence[ReadHit], chosen: Sequence[Chosen], doubt: str) -> Generator[AnswerEvent]:
+        """The quotes under the lines that say where they are from; `doubt` is why they may not be the answer."""
+        if doubt:
+            yield self._write(f"{self._phrases.may_help}{_between(doubt)}{doubt}\n\n")
         for section in _by_section(hits, chosen):
             if section[0] is not chosen[0]:
                 yield self._write("\n\n")
@@ -133,7 +167,11 @@ class _Writer:
                 hit = hits[quote.hit].hit
                 if before is not None:
                     yield self._write(_gap(hits, before, quote))
-                yield self._write(guarded(hit.passage.text[quote.start : quote.end]))
+                yield self._write(
+                    ("… " if quote.cut_before else "") + guarded(hit.passage.text[quote.start : quote.end])
+                )
+                if quote.cut_after:
+                    yield self._write(" …")
                 yield from self._mark(hit, quote.start, quote.end)
 
     def refusal(self, hits: Sequence[ReadHit]) -> Generator[AnswerEvent]:
@@ -159,7 +197,7 @@ class _Writer:
 
 def _by_section(hits: Sequence[ReadHit], chosen: Sequence[Chosen]) -> list[list[Chosen]]:
     """The quotes of one section of a document after each other stand under one lead line."""
-    return [list(quotes) for _, quotes in groupby(chosen, key=lambda quote: section_of(hits[quote.hit].hit.passage))]
+    return [list(quotes) for _, quotes in groupby(chosen, key=lambda quote: section_of(hits[quote.hit], quote.start))]
 
 
 def _gap(hits: Sequence[ReadHit], before: Chosen, quote: Chosen) -> str:
@@ -179,3 +217,8 @@ def _best_window(read: ReadHit) -> tuple[int, int]:
     start, end = passage.windows[max(range(len(scores)), key=scores.__getitem__)]
     touched = [unit for unit in read.layout.units if unit.start < end and unit.end > start]
     return (touched[0].start, touched[-1].end) if touched else (start, end)
+
+
+def _between(sentence: str) -> str:
+    """What stands in front of a further sentence: Chinese ones follow without a space."""
+    return "" if language_of(sentence) == "zh" else " "

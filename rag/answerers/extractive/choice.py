@@ -5,7 +5,9 @@ Owns the choice and its limits. Does not write text: it hands back ranges of pas
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from rag.answerers.extractive.clauses import best_clauses
 from rag.answerers.extractive.layout import ItemList, Table
 from rag.answerers.extractive.neighbours import Place, header_of, neighbour, steps_of_section, whole_list
 from rag.answerers.extractive.parts import Asked, is_title_asked_for, parts_asked_for, rows_named, shares_words
@@ -37,8 +39,8 @@ class ChoiceLimits:
     table_rows: int = 12
     rows: int = 4
     code_lines: int = 6
-    enough: float = 0.85
-    worth: float = 0.05
+    enough: float = 0.95
+    worth: float = 0.03
     worth_more: float = 0.35
     second_passage: float = 0.3
 
@@ -47,13 +49,16 @@ class ChoiceLimits:
 class Chosen:
     """A contiguous quote: `text[start:end]` of the passage of `hits[hit]`.
 
-    A `context` is what other quotes are read with: a header row, the line that leads to a list.
+    A `context` is what other quotes are read with: a header row, the line that leads to a list. `cut_before` and
+    `cut_after` say that its sentence is longer than any answer may be, and goes on there.
     """
 
     hit: int
     start: int
     end: int
     context: bool = False
+    cut_before: bool = False
+    cut_after: bool = False
 
 
 Pieces = dict[Place, bool]
@@ -65,7 +70,8 @@ def choose(asked: Asked, hits: Sequence[ReadHit], ranked: Sequence[RankedUnit], 
     if not ranked:
         return []
     choice = _Choice(asked, hits, ranked, limits)
-    return _joined(hits, choice.named_rows() or choice.procedure() or choice.best())
+    pieces = choice.named_rows() or choice.procedure() or choice.best()
+    return _joined(hits, pieces, choice.cuts)
 
 
 class _Choice:
@@ -78,6 +84,7 @@ class _Choice:
         self._hits = hits
         self._ranked = ranked
         self._limits = limits
+        self.cuts: dict[Place, tuple[int, int]] = {}
         self._steps = asks_for_steps(asked.text)
         self._connected = self._steps or asks_for_explanation(asked.text)
 
@@ -104,10 +111,13 @@ class _Choice:
         items = self._hits[best.hit].layout.list_at(best.unit)
         if items is not None:
             return self._whole_list(best.hit, items)
-        if not self._heading_is_asked_for(best.hit):
-            return {}
-        found = steps_of_section(self._hits, best.hit)
-        return {} if found is None else self._whole_list(*found)
+        # The passage found first may be the procedure though a row or a sentence elsewhere has more of the words.
+        found_first = [] if self._is_foreign(0) else [0]
+        for index in dict.fromkeys([best.hit, *found_first]):
+            found = steps_of_section(self._hits, index, partial(self._is_asked_for, index))
+            if found is not None:
+                return self._whole_list(*found)
+        return {}
 
     def best(self) -> Pieces:
         """The best sentences or rows within the limits, each with what it cannot be read without."""
@@ -130,6 +140,8 @@ class _Choice:
                 continue
             group = self._group(candidate, pieces)
             length = self._words(group)
+            if length > limits.words and (candidate.hit, candidate.unit) in group and self._is_sentence(candidate):
+                group, length = self._shortened(candidate) if not pieces else ({}, 0.0)
             if pieces and (words + length > limits.words or sentences == limits.sentences):
                 continue
             if group:
@@ -234,13 +246,11 @@ class _Choice:
         longest = self._limits.step_words if steps else self._limits.list_words
         return pieces if self._words(pieces) <= longest else {}
 
-    def _heading_is_asked_for(self, index: int) -> bool:
-        """Whether the section's own heading has enough of the question's words; a model's number is in few headings."""
-        read = self._hits[index]
-        heading = set(content_terms(" ".join(read.hit.passage.heading_path[-1:])))
-        words = self._asked.frequencies.items()
-        found = {term: weight for term, weight in words if term in read.all_terms and term.isalpha()}
-        return sum(weight for term, weight in found.items() if term in heading) >= sum(found.values()) / 3 > 0
+    def _is_asked_for(self, index: int, heading: str) -> bool:
+        """Whether a heading has enough of the question's words that its passage has; models are in few headings."""
+        terms, passage = set(content_terms(heading)), self._hits[index].all_terms
+        found = {term: weight for term, weight in self._asked.frequencies.items() if term in passage and term.isalpha()}
+        return sum(weight for term, weight in found.items() if term in terms) >= sum(found.values()) / 3 > 0
 
     def _sentence(self, read: ReadHit, unit: int, *, further: bool) -> list[int]:
         """A sentence with what it depends on; where connected text is asked for, with the rest of its paragraph."""
@@ -254,6 +264,20 @@ class _Choice:
         if self._connected and not further:
             units += self._rest_of_paragraph(read, units)
         return units
+
+    def _is_sentence(self, candidate: RankedUnit) -> bool:
+        layout = self._hits[candidate.hit].layout
+        sentence = layout.units[candidate.unit].kind is UnitKind.SENTENCE
+        return sentence and layout.list_at(candidate.unit) is None
+
+    def _shortened(self, candidate: RankedUnit) -> tuple[Pieces, float]:
+        """The sentence alone, and of one that is too long by itself the clauses that the question is about."""
+        read, place = self._hits[candidate.hit], (candidate.hit, candidate.unit)
+        unit = read.layout.units[candidate.unit]
+        start, end = best_clauses(read.text(candidate.unit), self._asked.frequencies, self._limits.words)
+        if (start, end) != (0, unit.end - unit.start):
+            self.cuts[place] = (unit.start + start, unit.start + end)
+        return {place: False}, word_count(read.text(candidate.unit)[start:end])
 
     def _has_alternative(self) -> bool:
         return len(self._ranked) > 1 and self._ranked[1].probability > 0.3 * self._ranked[0].probability
@@ -289,11 +313,15 @@ def _slice(read: ReadHit, first: int, last: int) -> str:
     return read.hit.passage.text[read.layout.units[first].start : read.layout.units[last].end]
 
 
-def _joined(hits: Sequence[ReadHit], pieces: Pieces) -> list[Chosen]:
-    """Ranges of units in reading order, joined where only white space lies between them."""
+def _joined(hits: Sequence[ReadHit], pieces: Pieces, cuts: Mapping[Place, tuple[int, int]]) -> list[Chosen]:
+    """Ranges of units in reading order, joined where only white space lies between them; sentences cut as told."""
     ranges: list[Chosen] = []
     for hit, unit in sorted(pieces, key=lambda place: (_reading_order(hits, pieces, place[0]), place)):
         place, context = hits[hit].layout.units[unit], pieces[hit, unit]
+        if (hit, unit) in cuts:
+            start, end = cuts[hit, unit]
+            ranges.append(Chosen(hit, start, end, context, start > place.start, end < place.end))
+            continue
         if ranges and ranges[-1].hit == hit and ranges[-1].context is context:
             gap = hits[hit].hit.passage.text[ranges[-1].end : place.start]
             if not gap.strip():

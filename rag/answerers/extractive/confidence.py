@@ -1,25 +1,42 @@
 """How sure one may be that the passages found answer the question.
 
-Owns a logistic model over what can be seen of the hits: how near the best window is, how far ahead of the other
-passages, and how much of the question's words it has. The weights are fitted by `benchmarks/fit_abstention.py` and
-lie beside this file; the features are taken from the hits alone, so that they mean the same in a knowledge base of
-40 pages and in one of 100,000.
+Owns a logistic model over what can be seen of the hits, and its thresholds by the wanted rate of errors. The weights
+are fitted by `benchmarks/fit_abstention.py` and lie beside this file. The features are taken from vectors and words of
+the hits alone, never from their fused score, so that they mean the same in a knowledge base of 40 pages and in one of
+100,000, and whatever the ranking was made with.
 """
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
+from rag.answerers.extractive.coverage import Coverage
 from rag.answerers.extractive.parts import Asked, rows_named
 from rag.answerers.extractive.ranking import ReadHit
-from rag.language import language_of
+from rag.answerers.extractive.terms import content_terms, names_written_in
+from rag.language import Language, language_of
 from rag.types import Hit
 
-FEATURES = ("nearness", "ahead_of_mean", "ahead_in_score", "coverage", "window_coverage")
-"""Best cosine of the passage that answers; its lead over the mean of its rivals; the lead of its fused score over the
-best of them; coverage of the question by the passage and by its best window."""
+FEATURES = (
+    "near_and_covered",  # nearness of the best window, times the question's share in the two best sentences
+    "lead",  # how much nearer the best window is than that of any rival
+    "window_coverage",  # the question's share in the best window
+    "coverage_lead",  # in the passage, over the mean of its rivals
+    "numbers_there",  # 1 unless the question has a number or a code that the passage has not
+    "names_there",  # the share of the question's names and quoted terms that the passage has
+)
+"""Of the passage that answers. All of them speak for the answer: the larger, the surer."""
+
+SENTENCE_COVERAGE = "sentence_coverage"
+"""What `near_and_covered` is made with; it has a typical value and no weight."""
+
+_KANA = re.compile(r"[\u3041-\u30ff]")
+_FAR = 0.75
+"""Cosine of the default embedder below which nothing is near."""
 
 _ROW_NAMED = 4.0
 _CODE_NOWHERE = -4.0
@@ -28,14 +45,27 @@ the public sets have no such questions."""
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """A probability, and what refusing below it costs: shares of the questions of the sets it was fitted on.
+
+    false_refusals: of those that the texts answer; false_answers: of those whose text had been left out.
+    """
+
+    probability: float
+    false_refusals: float
+    false_answers: float
+
+
+@dataclass(frozen=True, slots=True)
 class ConfidenceModel:
-    """Weights per feature, and the typical values used where there is nothing to compare with."""
+    """Weights per feature, typical values for where there is nothing to compare with, and thresholds, rising."""
 
     bias: float
     weights: Mapping[str, float]
     typical: Mapping[str, float]
     refuse_below: float
     doubt_below: float
+    thresholds: Sequence[Threshold] = ()
 
     def probability(
         self, features: Mapping[str, float], *, row_named: float = 0.0, code_nowhere: bool = False
@@ -49,36 +79,74 @@ class ConfidenceModel:
         logit += _ROW_NAMED * row_named + _CODE_NOWHERE * code_nowhere
         return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
 
+    def for_false_refusals(self, share: float) -> float:
+        """The highest probability to refuse below that turns away at most this share of what could be answered."""
+        allowed = [each.probability for each in self.thresholds if each.false_refusals <= share]
+        return max(allowed, default=0.0)
 
+    def for_false_answers(self, share: float) -> float:
+        """The lowest probability to refuse below that answers at most this share of what cannot be answered."""
+        allowed = [each.probability for each in self.thresholds if each.false_answers <= share]
+        return min(allowed, default=1.0)
+
+
+@cache
 def fitted_model() -> ConfidenceModel:
     """The model fitted on public data (`confidence.json`)."""
     raw = json.loads(resources.files(__package__).joinpath("confidence.json").read_text(encoding="utf-8"))
-    return ConfidenceModel(raw["bias"], raw["weights"], raw["typical"], raw["refuse_below"], raw["doubt_below"])
+    thresholds = tuple(Threshold(*each) for each in raw["thresholds"])
+    return ConfidenceModel(
+        raw["bias"], raw["weights"], raw["typical"], raw["refuse_below"], raw["doubt_below"], thresholds
+    )
 
 
 def confidence_features(
-    read: Sequence[ReadHit], best: int, frequencies: Mapping[str, float], typical: Mapping[str, float]
+    question: str, read: Sequence[ReadHit], best: int, frequencies: Mapping[str, float], typical: Mapping[str, float]
 ) -> dict[str, float]:
-    """The features of the hit of number `best` among all of them.
+    """The features of the hit of number `best` among all of them, and its cosine (`nearness`).
 
     Its rivals are the hits of other sections, in its own language as far as there are some: passages of one section,
-    and translations, are near to the same questions. Without rivals there is no lead to look at, and `typical` stands
-    in for it.
+    and translations, are near to the same questions. Where there is nothing to look at - no rivals, no words, a
+    passage in another language than the question - `typical` stands in.
     """
     hit = read[best].hit
-    nearness = _nearness(hit, typical)
-    rivals = [other.hit for other in read if other is not read[best] and not _same_section(hit, other.hit)]
-    language = language_of(hit.passage.text)
-    rivals = [rival for rival in rivals if language_of(rival.passage.text) == language] or rivals
-    total = sum(frequencies.values())
-    features = {**typical, "nearness": nearness}
+    nearness = _nearness(hit)
+    rivals = [other for other in read if other is not read[best] and not _same_section(hit, other.hit)]
+    language = _language(hit.passage.text)
+    rivals = [rival for rival in rivals if _language(rival.hit.passage.text) == language] or rivals
+    features = dict(typical)
     if rivals:
-        features["ahead_of_mean"] = nearness - sum(_nearness(rival, typical) for rival in rivals) / len(rivals)
-        features["ahead_in_score"] = hit.score - max(rival.score for rival in rivals)
-    if total:
-        features["coverage"] = _share(frequencies, read[best].all_terms, total)
-        features["window_coverage"] = _share(frequencies, _best_window_terms(read[best]), total)
+        features["lead"] = nearness - max(_nearness(rival.hit) for rival in rivals)
+    covered = typical[SENTENCE_COVERAGE]
+    if frequencies and not is_foreign(question, read[best]):
+        coverage = Coverage(read[best].front, read[best].terms, frequencies)
+        covered = coverage.best
+        features["window_coverage"] = coverage.together(_best_window(read[best]))
+        own = _passage_coverage(read[best], frequencies)
+        if rivals:
+            others = [_passage_coverage(rival, frequencies) for rival in rivals]
+            features["coverage_lead"] = own - sum(others) / len(others)
+        else:
+            features["coverage_lead"] = min(own, typical["coverage_lead"])
+        features |= _what_is_there(question, read[best], frequencies)
+    features[SENTENCE_COVERAGE] = covered
+    features["near_and_covered"] = (nearness - _FAR) * covered
+    features["nearness"] = nearness
     return features
+
+
+def is_foreign(question: str, read: ReadHit) -> bool:
+    """Whether a passage is in another language than the question, so that their words cannot be compared."""
+    return _language(question) != _language(read.hit.passage.text)
+
+
+def missing_terms(question: str, read: ReadHit, frequencies: Mapping[str, float]) -> list[str]:
+    """The terms of a question's names, numbers and quoted words that a passage in its language does not have."""
+    return (
+        []
+        if is_foreign(question, read)
+        else sorted((_names(question, frequencies) | _numbers(frequencies)) - read.all_terms)
+    )
 
 
 def named_row_coverage(read: Sequence[ReadHit], asked: Asked) -> float:
@@ -88,8 +156,43 @@ def named_row_coverage(read: Sequence[ReadHit], asked: Asked) -> float:
     return max((_share(asked.frequencies, hit.front | hit.terms[row], total) for hit, row in named), default=0.0)
 
 
-def _nearness(hit: Hit, typical: Mapping[str, float]) -> float:
-    return max(hit.window_scores, default=typical["nearness"])
+def _passage_coverage(read: ReadHit, frequencies: Mapping[str, float]) -> float:
+    return Coverage(read.all_terms, (), frequencies).together(())
+
+
+def _best_window(read: ReadHit) -> list[int]:
+    """The units that the window nearest to the question touches; all of them where none is known."""
+    scores, windows, units = read.hit.window_scores, read.hit.passage.windows, read.layout.units
+    if not scores or len(scores) != len(windows):
+        return list(range(len(units)))
+    start, end = windows[max(range(len(scores)), key=scores.__getitem__)]
+    return [number for number, unit in enumerate(units) if unit.start < end and unit.end > start]
+
+
+def _what_is_there(question: str, read: ReadHit, frequencies: Mapping[str, float]) -> dict[str, float]:
+    names, numbers = _names(question, frequencies), _numbers(frequencies)
+    return {
+        "numbers_there": float(numbers <= read.all_terms),
+        "names_there": len(names & read.all_terms) / len(names) if names else 1.0,
+    }
+
+
+def _names(question: str, frequencies: Mapping[str, float]) -> frozenset[str]:
+    return frozenset(content_terms(" ".join(names_written_in(question)))) & frequencies.keys()
+
+
+def _numbers(frequencies: Mapping[str, float]) -> frozenset[str]:
+    return frozenset(term for term in frequencies if any(map(str.isdigit, term)))
+
+
+def _language(text: str) -> Language:
+    """As `language_of`; some Japanese names make no Chinese text a foreign one."""
+    return language_of(_KANA.sub("", text))
+
+
+def _nearness(hit: Hit) -> float:
+    """The cosine of the best window; of the passage itself where it has no windows."""
+    return max(hit.window_scores, default=hit.signals.get("dense", _FAR))
 
 
 def _same_section(hit: Hit, other: Hit) -> bool:
@@ -99,13 +202,3 @@ def _same_section(hit: Hit, other: Hit) -> bool:
 
 def _share(frequencies: Mapping[str, float], terms: frozenset[str], total: float) -> float:
     return sum(weight for term, weight in frequencies.items() if term in terms) / total
-
-
-def _best_window_terms(read: ReadHit) -> frozenset[str]:
-    """The terms of the units that the best window touches, and those of title and headings."""
-    scores, windows = read.hit.window_scores, read.hit.passage.windows
-    if not scores or len(scores) != len(windows):
-        return read.front.union(*read.terms)
-    start, end = windows[max(range(len(scores)), key=scores.__getitem__)]
-    touched = [read.terms[i] for i, unit in enumerate(read.layout.units) if unit.start < end and unit.end > start]
-    return read.front.union(*touched)

@@ -72,6 +72,11 @@ class Layout:
         inside = (items for items in self.lists if items.first <= unit <= items.last)
         return next(inside, None) or next((items for items in self.lists if items.lead == unit), None)
 
+    def heading_over(self, position: int) -> Unit | None:
+        """The last heading of the passage's own text before the character at `position`."""
+        over = (unit for unit in self.units if unit.kind is UnitKind.HEADING and unit.end <= position)
+        return max(over, key=lambda unit: unit.start, default=None)
+
     def table_at(self, unit: int) -> Table | None:
         """The table that `unit` is a row or the title of."""
         return next((t for t in self.tables if t.first <= unit <= t.last or t.title == unit), None)

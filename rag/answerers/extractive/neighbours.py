@@ -4,7 +4,7 @@ Owns the joins across passage borders: the header of a table that goes on, the r
 same section. Only passages that the search found are looked at; nothing is fetched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rag.answerers.extractive.layout import ItemList, Table
 from rag.answerers.extractive.ranking import ReadHit
@@ -79,14 +79,17 @@ def _part_behind(hits: Sequence[ReadHit], index: int, items: ItemList) -> list[P
     return places if first is None else [*places, *((behind, unit) for unit in range(first, later.last + 1))]
 
 
-def steps_of_section(hits: Sequence[ReadHit], index: int) -> tuple[int, ItemList] | None:
-    """The first numbered list of a passage, or else of the next passage of its section."""
+def steps_of_section(
+    hits: Sequence[ReadHit], index: int, is_asked_for: Callable[[str], bool]
+) -> tuple[int, ItemList] | None:
+    """The first numbered list under a heading asked for, of a passage or else of the next one of its section."""
     behind = neighbour(hits, index, 1)
     path = hits[index].hit.passage.heading_path
     places = [index] if behind is None or hits[behind].hit.passage.heading_path != path else [index, behind]
     for place in places:
-        for items in hits[place].layout.lists:
-            if items.numbers:
+        read = hits[place]
+        for items in read.layout.lists:
+            if items.numbers and is_asked_for(read.heading_at(read.layout.units[items.first].start)):
                 return place, items
     return None
 

@@ -1,44 +1,45 @@
 """How well each unit of the best passages answers the question.
 
-Owns the features of a unit and their weights, fitted by `benchmarks/fit_abstention.py` on public question sets.
+Owns the features of a unit and their weights, fitted by `benchmarks/fit_sentences.py` on public question sets.
 Embeds nothing: the window scores were computed by the search, from vectors made at ingestion.
 """
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.answerers.extractive.coverage import Coverage
 from rag.answerers.extractive.layout import Layout, layout_of
 from rag.answerers.extractive.terms import (
+    asks_for_date,
     asks_for_name,
-    asks_for_number,
+    asks_how_many,
     content_terms,
-    has_number,
+    has_date,
     names_in,
+    numbers_in,
     question_terms,
 )
-from rag.answerers.extractive.units import UnitKind
-from rag.language import word_count
+from rag.answerers.extractive.units import UnitKind, is_one_of, names_of
 from rag.types import Hit
 
 FEATURES = (
     "window",  # cosine of the unit's best window, less that of the best window of all
     "coverage",  # share of the question's terms in the unit, by inverse frequency in the hits
     "rare_coverage",  # the same, terms that many units of the passage have counting less
-    "coverage_before",  # of the unit before: an answer often follows what it is about
+    "coverage_before",  # what the unit before has besides: an answer often follows what it is about
     "coverage_after",
-    "passage_behind",  # 1 for the second passage
-    "score_behind",  # how much lower its passage was ranked
-    "number",  # the question asks for a number and the unit has one
+    "passage_behind",  # how far its passage was ranked behind the first: 0 for that, 1 for the last one found
+    "date",  # the question asks for a date and the unit has one
+    "number",  # the question asks for a number and the unit has one that is not in the question
     "names",  # the question asks for a name and the unit has some
-    "length",
 )
-WEIGHTS = np.array([40.0, 1.1, 5.1, 0.8, 0.3, -0.4, 1.0, 1.9, 0.7, 0.1])
-_PENALTIES = {UnitKind.LABEL: -2.0, UnitKind.HEADING: -1e9, UnitKind.CRUMB: -1e9}
+WEIGHTS = np.array([58.0, 4.1, 3.0, 3.0, 0.3, -4.5, 2.5, 1.4, 1.0])
+PENALTIES = {UnitKind.LABEL: -2.0, UnitKind.HEADING: -1e9, UnitKind.CRUMB: -1e9}
 _NO_WINDOW_BEHIND = -0.1
 _CODE_WEIGHT = 1.5
 """A model's number or an error code says more than a word; its parts do not count besides."""
@@ -60,6 +61,15 @@ class ReadHit:
     def text(self, unit: int) -> str:
         place = self.layout.units[unit]
         return self.hit.passage.text[place.start : place.end]
+
+    def heading_at(self, position: int) -> str:
+        """The heading that a character of the passage stands under: short sections may share a passage."""
+        passage = self.hit.passage
+        over = self.layout.heading_over(position)
+        printed = "" if over is None else passage.text[over.start : over.end]
+        if printed and not is_one_of(names_of(passage.heading_path), printed):
+            return printed
+        return passage.heading_path[-1] if passage.heading_path else passage.title or passage.external_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +101,18 @@ def inverse_frequencies(question: str, hits: Sequence[frozenset[str]]) -> dict[s
     return {term: weight * math.log(1 + (len(hits) + 0.5) / (counts[term] + 1.5)) for term, weight in weights.items()}
 
 
-def rank_units(question: str, hits: Sequence[ReadHit], frequencies: dict[str, float]) -> list[RankedUnit]:
-    """All units of `hits`, best first."""
-    features = [unit_features(question, hits, index, frequencies) for index in range(len(hits))]
+def rank_units(
+    question: str, hits: Sequence[ReadHit], frequencies: Mapping[str, float], quotable: int
+) -> list[RankedUnit]:
+    """All units of the first `quotable` of the hits, best first."""
+    last_score = min((hit.hit.score for hit in hits), default=0.0)
+    hits = hits[:quotable]
+    features = [unit_features(question, hits, index, frequencies, last_score) for index in range(len(hits))]
     places = [(index, unit) for index, hit in enumerate(hits) for unit in range(len(hit.layout.units))]
     if not places:
         return []
     kinds = [hits[index].layout.units[unit].kind for index, unit in places]
-    penalties = [_PENALTIES.get(kind, 0.0) for kind in kinds]
+    penalties = [PENALTIES.get(kind, 0.0) for kind in kinds]
     scores = np.concatenate(features) @ WEIGHTS + np.array(penalties)
     shares = np.exp(scores - scores.max())
     shares /= shares.sum()
@@ -110,32 +124,33 @@ def rank_units(question: str, hits: Sequence[ReadHit], frequencies: dict[str, fl
 
 
 def unit_features(
-    question: str, hits: Sequence[ReadHit], index: int, frequencies: dict[str, float]
+    question: str, hits: Sequence[ReadHit], index: int, frequencies: Mapping[str, float], last_score: float
 ) -> NDArray[np.float64]:
-    """The features of the units of `hits[index]`, shape [units, len(FEATURES)]."""
+    """The features of the units of `hits[index]`, shape [units, len(FEATURES)]; `last_score` is the lowest of a hit."""
     read = hits[index]
     units = read.layout.units
     found = {term for hit in hits for terms in hit.terms for term in terms if term in frequencies}
     total = sum(frequencies[term] for term in found) or 1.0
     shared = Counter(term for terms in read.terms for term in terms if term in found)
-    coverage = [sum(frequencies[term] for term in terms & found) / total for terms in read.terms]
     rare = [sum(frequencies[term] / shared[term] for term in terms & found) / total for terms in read.terms]
+    coverage = Coverage(read.front, read.terms, frequencies)
     best = max((max(hit.hit.window_scores, default=0.0) for hit in hits), default=0.0)
-    wants_number, wants_name = asks_for_number(question), asks_for_name(question)
+    wants_date, wants_number, wants_name = asks_for_date(question), asks_how_many(question), asks_for_name(question)
+    known = numbers_in(question) if wants_number else frozenset()
+    behind = (hits[0].hit.score - read.hit.score) / ((hits[0].hit.score - last_score) or 1.0)
     rows = np.zeros((len(units), len(FEATURES)))
     for number, unit in enumerate(units):
         text = read.text(number)
         rows[number] = (
             _window_score(read.hit, unit.start, unit.end, best + _NO_WINDOW_BEHIND) - best,
-            coverage[number],
+            coverage.units[number],
             rare[number],
-            coverage[number - 1] if number else 0.0,
-            coverage[number + 1] if number + 1 < len(units) else 0.0,
-            float(index > 0),
-            read.hit.score - hits[0].hit.score,
-            float(wants_number and has_number(text)),
+            coverage.pairs[number - 1] - coverage.units[number] if number else 0.0,
+            coverage.units[number + 1] if number + 1 < len(units) else 0.0,
+            behind,
+            float(wants_date and has_date(text)),
+            float(wants_number and not numbers_in(text) <= known),
             min(names_in(text), 3) / 3 if wants_name else 0.0,
-            min(word_count(text), 60) / 30,
         )
     return rows
 

@@ -45,12 +45,20 @@ _TOKEN = re.compile(
 _PART = re.compile(r"[A-Za-z\u00c0-\u024f]+|\d+")
 _STEMMER = snowballstemmer.stemmer("english")
 
-_NUMBER_ASKED = re.compile(
-    r"\bhow (?:many|much|long|old|far|often|large|big|high|tall|fast|heavy|wide|deep|hot|cold)\b|\bwhen\b"
-    r"|\b(?:what|which) (?:year|percent\w*|number|date|time|day|month|age|size|temperature|speed|voltage|weight)\b"
-    r"|多少|多[大长高久重远快深宽]|几|何时|什么时候|哪一?[年天月日]|时间|年份|日期",
+_DATE_ASKED = re.compile(
+    r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|century|decade)\b|何时|什么时[候间]|哪一?[年天月日]|日期|年份",
     re.IGNORECASE,
 )
+_HOW_MANY_ASKED = re.compile(
+    r"\bhow (?:many|much|long|old|far|often|large|big|high|tall|fast|heavy|wide|deep|hot|cold|loud)\b|\bpercent"
+    r"|多少|几|多[大长高久重远快深宽]",
+    re.IGNORECASE,
+)
+_A_DATE = re.compile(
+    r"\b1\d{3}\b|\b20\d\d\b|\d\s*[年月日]|世纪|\bcentury\b"
+    r"|\b(?:January|February|March|April|May|June|July|August|September|October|November|December)\b"
+)
+_NUMBERS = re.compile(r"\d[\d,.]*|[一二三四五六七八九十百千万亿两]+")
 _NAME_ASKED = re.compile(
     r"\b(?:who|whom|whose|where|which)\b|谁|哪里|哪儿|何处|何地|哪一?[位个国座所家种款]", re.IGNORECASE
 )
@@ -70,8 +78,10 @@ _EXPLANATION_ASKED = re.compile(
 _CODE_NAME = re.compile(
     r"(?<![A-Za-z0-9])(?=[A-Za-z]*[-_./]?\d)[A-Za-z]{1,8}(?:[-_./]?[A-Za-z0-9]+)*|--?[A-Za-z][\w-]+"
 )
-_A_NUMBER = re.compile(r"\d|[一二三四五六七八九十百千万亿两]")
 _HYPHENS = re.compile(r"[-_./]")
+_WRITTEN_LIKE_A_NAME = re.compile(r"(?<![.?!:]\s)(?<!^)\b[A-Z][\w'-]*")
+_QUOTED = re.compile(r"[“\"「『《]([^“”\"」』》]{1,40})[”\"」』》]")
+_A_WORD = re.compile(r"[A-Za-z][\w'-]*")
 _A_NAME = re.compile(r"(?<=[a-z,] )[A-Z]")
 
 
@@ -123,8 +133,12 @@ def _pairs(word: str) -> list[str]:
     return [word[i : i + 2] for i in range(len(word) - 1)]
 
 
-def asks_for_number(question: str) -> bool:
-    return _NUMBER_ASKED.search(question) is not None
+def asks_for_date(question: str) -> bool:
+    return _DATE_ASKED.search(question) is not None
+
+
+def asks_how_many(question: str) -> bool:
+    return _HOW_MANY_ASKED.search(question) is not None
 
 
 def asks_for_name(question: str) -> bool:
@@ -145,10 +159,24 @@ def codes_in(text: str) -> frozenset[str]:
     return frozenset(_HYPHENS.sub("", match[0]).casefold() for match in _CODE_NAME.finditer(text))
 
 
-def has_number(text: str) -> bool:
-    return _A_NUMBER.search(text) is not None
+def has_date(text: str) -> bool:
+    return _A_DATE.search(text) is not None
+
+
+def numbers_in(text: str) -> frozenset[str]:
+    return frozenset(_NUMBERS.findall(text))
 
 
 def names_in(text: str) -> int:
     """How many words inside the text's sentences are written like names."""
     return len(_A_NAME.findall(text))
+
+
+def names_written_in(question: str) -> list[str]:
+    """The words of a question that are written like names, the first word aside, and its quoted terms.
+
+    Where most words begin with a capital letter, capitals tell nothing.
+    """
+    capitals = _WRITTEN_LIKE_A_NAME.findall(question)
+    names = capitals if 2 * len(capitals) <= len(_A_WORD.findall(question)) else []
+    return [*names, *_QUOTED.findall(question)]

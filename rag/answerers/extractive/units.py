@@ -4,7 +4,7 @@ Owns the cutting of a passage's text into units. Knows neither what they form to
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,7 +16,7 @@ class UnitKind(StrEnum):
     SENTENCE = "sentence"
     ROW = "row"
     LABEL = "label"  # a heading, a defined term, a line of code: short, and ended by no stop
-    HEADING = "heading"  # one of the passage's own: the lead line names it, so it is never quoted
+    HEADING = "heading"  # of a section, or of one in it: the lead line names it, so it is never quoted
     CRUMB = "crumb"  # leader dots, page turning, cross-references: never quoted
 
 
@@ -32,7 +32,7 @@ class Unit:
 
 CHINESE_NUMERALS = "一二三四五六七八九十"
 NUMBERED = re.compile(
-    rf"(?:step\s+)?[(（]?(?P<arabic>\d{{1,2}})(?:[.)．）、:](?=\s|[^\s\d])|(?=\s+[A-Z\u4e00-\u9fff]))|(?P<ring>[①-⑳⑴-⒇])"
+    rf"(?:step\s+)?[(（]?(?P<arabic>\d{{1,2}})(?:[.)．）、:](?=\s|[^\s\d])|(?P<bare>(?=\s+(?-i:[A-Z]|[\u4e00-\u9fff]))))|(?P<ring>[①-⑳⑴-⒇])"
     rf"|第?[(（]?(?P<chinese>[{CHINESE_NUMERALS}]{{1,3}})(?:[)）、]|步)",
     re.IGNORECASE,
 )
@@ -52,6 +52,10 @@ _CODE = re.compile(
 )
 """A call, an assignment, a line that ends like a statement, or three dots set apart, as in `cell (m, n, . . .)`."""
 
+_SECTION_NUMBER = re.compile(r"(?:[A-Z]\.)?\d+(?:\.\d+)*(?=[\s.:：、])|[A-Z](?=\.?\s)")
+_HEADING_WORD = re.compile(r"[.:：、]?\s+(?![a-z])[^\W\d_]")
+_HEADING_LINES = 3
+_LONGEST_HEADING = 300
 _HALF_STOPS = ";；"
 _NO_WORD = re.compile(r"[\W_]+")
 _LONGEST_LABEL = 12
@@ -62,15 +66,39 @@ _SIGNAL = re.compile(
 
 
 def units_of(text: str, headings: Sequence[str] = ()) -> list[Unit]:
-    """The units of a passage's text, in order; `headings` are its own. Time is linear in its length."""
-    names = {plain(heading) for heading in headings}
+    """The units of a passage's text, in order; `headings` are those over it. Time is linear in its length."""
+    names = names_of(headings)
+    above = _SECTION_NUMBER.match(headings[-1]) if headings else None
     units: list[Unit] = []
-    for number, (start, end) in enumerate(_lines(text)):
-        if plain(text[start:end]) in names:
+    for number, (start, end) in enumerate(_lines(text, names)):
+        line = text[start:end]
+        if is_one_of(names, line) or _is_section_below(above, line):
             units.append(Unit(UnitKind.HEADING, start, end, number))
         else:
             units.extend(_units_of_line(text, start, end, number))
     return units
+
+
+def names_of(headings: Sequence[str]) -> frozenset[str]:
+    """What `is_one_of` compares lines with: an outline may leave out the number that is printed, and the reverse."""
+    return frozenset(name for heading in headings for name in (plain(heading), _unnumbered(heading)) if name)
+
+
+def is_one_of(names: Collection[str], line: str) -> bool:
+    """Whether a line is one of these headings."""
+    return plain(line) in names or _unnumbered(line) in names
+
+
+def _unnumbered(heading: str) -> str:
+    return plain(_SECTION_NUMBER.sub("", heading, count=1)) if _SECTION_NUMBER.match(heading) else plain(heading)
+
+
+def _is_section_below(above: re.Match[str] | None, line: str) -> bool:
+    """Whether a line is the heading of a section within that of number `above`: short ones share a passage."""
+    number = _SECTION_NUMBER.match(line) if above else None
+    if above is None or number is None or not number[0].startswith(above[0] + "."):
+        return False
+    return _HEADING_WORD.match(line, number.end()) is not None and _is_label(line)
 
 
 def plain(text: str) -> str:
@@ -83,17 +111,36 @@ def cells_of(row: str) -> list[str]:
     return [cell.strip() for cell in _CELL_BORDER.split(row)]
 
 
-def _lines(text: str) -> list[tuple[int, int]]:
-    """The text's paragraphs: its lines, where a line goes on in the next one both together."""
+def _lines(text: str, headings: Collection[str]) -> list[tuple[int, int]]:
+    """The text's paragraphs: its lines, where a line goes on in the next one both together; headings by themselves."""
+    printed = [
+        (match.start() + len(match[0]) - len(match[0].lstrip()), match.start() + len(match[0].rstrip()))
+        for match in re.finditer(r"[^\n]*\S[^\n]*", text)
+    ]
     lines: list[tuple[int, int]] = []
-    for match in re.finditer(r"[^\n]*\S[^\n]*", text):
-        start = match.start() + len(match[0]) - len(match[0].lstrip())
-        end = match.start() + len(match[0].rstrip())
-        if lines and _goes_on(text, lines[-1], start, end):
+    after_heading = True
+    number = 0
+    while number < len(printed):
+        start, end = printed[number]
+        height = _heading_lines(text, printed[number : number + _HEADING_LINES], headings)
+        if not after_heading and not height and _goes_on(text, lines[-1], start, end):
             lines[-1] = (lines[-1][0], end)
         else:
-            lines.append((start, end))
+            lines.append((start, printed[number + max(height, 1) - 1][1]))
+        after_heading = height > 0
+        number += max(height, 1)
     return lines
+
+
+def _heading_lines(text: str, printed: Sequence[tuple[int, int]], headings: Collection[str]) -> int:
+    """How many of these lines are one of the headings; 0 for none."""
+    for height in range(1, len(printed) + 1):
+        words = text[printed[0][0] : printed[height - 1][1]]
+        if is_one_of(headings, words):
+            return height
+        if len(words) > _LONGEST_HEADING:
+            break
+    return 0
 
 
 def _goes_on(text: str, before: tuple[int, int], start: int, end: int) -> bool:
@@ -103,13 +150,22 @@ def _goes_on(text: str, before: tuple[int, int], start: int, end: int) -> bool:
     last_line = text[max(before[0], text.rfind("\n", before[0], before[1]) + 1) : before[1]]
     if STOP_AT_END.search(last_line) or LEADS_ON.search(last_line) or _ROW.search(last_line):
         return False
-    if _marker(text, start) or _ROW.search(text, start, end):
+    if _begins_item(text, before[0], start) or _ROW.search(text, start, end):
         return False
     if _CODE.search(last_line) or _CODE.search(text[start:end]):
         return False
     if text[start].islower() and not re.match(r"\S*[(_=\[]", text[start:end]):
         return word_count(text[before[0] : before[1]]) >= 4
     return word_count(last_line) >= _LONGEST_LABEL  # too long for a heading
+
+
+def _begins_item(text: str, before: int, start: int) -> bool:
+    """Whether an item begins at `start`. A bare number may be one of a sentence: 1 must stand before 2."""
+    marker = _marker(text, start)
+    if marker is None or marker.re is BULLETED or marker["bare"] is None:
+        return marker is not None
+    earlier = NUMBERED.match(text, before)
+    return bool(earlier and earlier["arabic"] and int(earlier["arabic"]) + 1 == int(marker["arabic"]))
 
 
 def _marker(text: str, start: int) -> re.Match[str] | None:

@@ -14,12 +14,14 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage, BaseMessageChunk
 
-from rag.answerers.base import Found
+from rag.answerers.base import NOT_FOUND, Found
 from rag.answerers.failures import model_failure
 from rag.answerers.generative.history import HistoryLimits
+from rag.answerers.generative.planted import planted_in
 from rag.answerers.generative.prompt import messages_for, readable_images
 from rag.answerers.generative.repetition import RepetitionGuard
 from rag.answerers.generative.text import ModelText
+from rag.answerers.generative.writer import AnswerWriter, WhenNotFound
 from rag.errors import ModelFailed, PromptTooLong
 from rag.language import PHRASES, language_of
 from rag.prompts import prompt_version
@@ -29,12 +31,16 @@ STOP = ("<passage", "</passage", "<question", "</question")
 """An answer has no delimiters: a model that writes one has begun to invent passages or the next question."""
 
 
+_NAMED_AT_MOST = 20
+"""Parts that were not found, in an answer's details."""
+
+
 @dataclass(frozen=True, slots=True)
 class GenerativeSettings:
     """What the model is given and how it draws its words; sampling that is None is left to the model as it was made.
 
     passages: hits in the prompt. images: whether the model can look at pictures. answer_characters bounds what is
-    taken from a model that does not stop.
+    taken from a model that does not stop. when_not_found: what becomes of a sentence that says what its pages do not.
     """
 
     passages: int = 3
@@ -45,6 +51,7 @@ class GenerativeSettings:
     images: bool = False
     history: HistoryLimits = field(default_factory=HistoryLimits)
     answer_characters: int = 20_000
+    when_not_found: WhenNotFound = WhenNotFound.FLAG
 
     def keywords(self) -> dict[str, Any]:
         """The sampling as keyword arguments of any OpenAI-compatible chat model's `stream`."""
@@ -87,19 +94,19 @@ class GenerativeAnswerer:
         (`history_left_out` in turns, `passages_left_out`). Raises `ModelFailed`.
         """
         hits = tuple(found.hits[: self._settings.passages])
-        text = ModelText(hits)
+        text = self._text(hits)
         reading = _Reading(self._chat_model, self._model, self._settings)
         left_out: Mapping[str, object] = {}
         for prompt in _ever_shorter(question, hits) if hits else ():
-            text = ModelText(prompt.hits)
+            text = self._text(prompt.hits)
             left_out = prompt.left_out
             try:
                 yield from self._told(reading, text, prompt.question)
                 break
             except PromptTooLong:
-                if prompt.is_last or text.shown:
+                if prompt.is_last or text.writer.shown:
                     raise
-        if hits and not text.shown and not text.refused:
+        if hits and not text.writer.shown and not text.refused and not text.writer.counts.dropped:
             raise ModelFailed("The chat model returned an empty answer. Ask again.", transient=True)
         kind = _kind(text)
         refusal = PHRASES[language_of(question.text)].not_in_manuals
@@ -108,8 +115,8 @@ class GenerativeAnswerer:
         yield Finished(
             Answer(
                 kind=kind,
-                text=refusal if kind is AnswerKind.NOT_IN_MANUALS else "".join(text.shown),
-                citations=tuple(text.citations.citations),
+                text=refusal if kind is AnswerKind.NOT_IN_MANUALS else "".join(text.writer.shown),
+                citations=tuple(text.writer.citations.citations),
                 hits=tuple(found.hits),
                 searched_for=found.searched_for,
                 answerer=self.name,
@@ -129,10 +136,13 @@ class GenerativeAnswerer:
                     yield event
                 if not shown:
                     yield Waiting()
-                if text.refused and not text.citations.citations:
+                if text.refused and not text.writer.citations.citations:
                     break
         # Behind the stream: a reader who is slow to take what is left does not keep the model writing.
         yield from text.finish()
+
+    def _text(self, hits: Sequence[Hit]) -> ModelText:
+        return ModelText(AnswerWriter(hits, self._settings.when_not_found))
 
     def _seen(self, question: Question) -> Mapping[str, object]:
         images = readable_images(question, self._settings.images)
@@ -220,16 +230,29 @@ def _ever_shorter(question: Question, hits: Sequence[Hit]) -> Iterator[_Prompt]:
 
 
 def _kind(text: ModelText) -> AnswerKind:
-    if text.citations.citations:
-        return AnswerKind.UNCERTAIN if text.refused or text.unsupported_sentences() else AnswerKind.ANSWER
+    writer = text.writer
+    if writer.citations.citations:
+        flagged = writer.counts.not_found - writer.counts.dropped
+        doubtful = text.refused or flagged or writer.unsupported_sentences()
+        return AnswerKind.UNCERTAIN if doubtful else AnswerKind.ANSWER
     # Without a citation there is nothing a reader could check, whatever the model says.
-    return AnswerKind.NOT_IN_MANUALS if text.refused or not text.shown else AnswerKind.UNCERTAIN
+    return AnswerKind.NOT_IN_MANUALS if text.refused or not writer.shown else AnswerKind.UNCERTAIN
 
 
 def _details(text: ModelText) -> Mapping[str, object]:
+    writer, counts = text.writer, text.writer.counts
+    passages = [hit.passage for hit in writer.hits]
+    planted = sum(planted_in(part) for each in passages for part in (each.title, *each.heading_path, each.text))
     return {
         "dropped_markers": text.dropped_markers,
         "unsupported_quotations": text.unsupported_quotations,
-        "unsupported_sentences": text.unsupported_sentences(),
-        "broken_links": text.broken_links,
-    }
+        "unsupported_sentences": writer.unsupported_sentences(),
+        "broken_links": writer.broken_links,
+        "sentences": counts.sentences,
+        "cited_sentences": counts.cited,
+        "not_found_sentences": counts.not_found,
+        "dropped_sentences": counts.dropped,
+        "claims": counts.claims,
+        "found_claims": counts.found,
+        NOT_FOUND: writer.missing[:_NAMED_AT_MOST],
+    } | ({"planted_left_out": planted} if planted else {})

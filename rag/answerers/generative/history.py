@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from rag.answerers.generative.data import as_data, without_old_markers
+from rag.answerers.generative.planted import without_planted
 from rag.types import Turn
 
 HANDED_OVER = 24
@@ -79,7 +80,7 @@ def _alternating(turns: Sequence[Turn], limits: HistoryLimits) -> list[BaseMessa
 
 def _shortened(text: str, characters: int) -> str:
     """A turn as data; the markers of old answers named passages that are not there now."""
-    return _cut(as_data(without_old_markers(text)), characters)
+    return _cut(as_data(without_planted(without_old_markers(text))), characters)
 
 
 def _cut(text: str, characters: int) -> str:

@@ -11,6 +11,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from rag.answerers.generative.data import as_attribute, as_data
 from rag.answerers.generative.history import HistoryLimits, history_messages
+from rag.answerers.generative.planted import without_planted
 from rag.language import Language, language_of
 from rag.prompts import filled, prompt
 from rag.types import NO_PAGE, Hit, Question
@@ -49,9 +50,12 @@ def _language_of_rules(question: Question) -> Language:
 
 
 def _passage(number: int, hit: Hit) -> str:
-    """One passage between delimiters that its own text cannot close, with its place in the manual."""
+    """One passage between delimiters that its own text cannot close, with its place in the manual.
+
+    Sentences that are addressed to a model are left out of both.
+    """
     passage = hit.passage
-    place = as_attribute(" › ".join(name for name in (passage.title, *passage.heading_path) if name))
+    place = as_attribute(" › ".join(without_planted(name) for name in (passage.title, *passage.heading_path) if name))
     pages = [span.page for span in passage.spans if span.page != NO_PAGE]
     page = f' page="{pages[0]}"' if pages else ""
-    return f'<passage number="{number}" from="{place}"{page}>\n{as_data(passage.text)}\n</passage>'
+    return f'<passage number="{number}" from="{place}"{page}>\n{as_data(without_planted(passage.text))}\n</passage>'

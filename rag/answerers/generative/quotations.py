@@ -8,10 +8,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rag.language import word_count
-
-SHORT_QUOTATION_WORDS = 3
-"""Up to here a quotation is a label or a word set apart, not a claim about the manual's wording."""
+UNQUOTED = "\x01"
+"""Stands where a quotation began that does not hold; no text of a model has this character."""
 
 DOUBLE_PRIME = "″"
 """Takes the place of a straight mark behind a number: 32″ is a size."""
@@ -47,7 +45,7 @@ def marks_in(text: str, before: str) -> Marks:
             # Otherwise an apostrophe. A straight mark opens in front of a word, either closes behind one.
             if _SINGLE in opened and not (right.isalnum() and left.isalnum()):
                 pairs.append((opened.pop(_SINGLE), place))
-            elif mark == "'" and not left.isalnum() and right.isalnum():
+            elif mark == "'" and not left.isalnum() and text[place:].lstrip("'")[:1].isalnum():
                 opened[_SINGLE] = place
         elif mark in _EITHER and _EITHER[mark] not in opened and left.isdigit():
             inches.append(place)
@@ -75,19 +73,21 @@ def first_mark(text: str, before: str) -> int | None:
 def without_unsupported(text: str, before: str, supported: Callable[[str], bool]) -> tuple[str, int]:
     """`text` without the marks of quotations that are not `supported`, and how many of these there were.
 
-    Short quotations keep their marks. Unpaired marks go, except apostrophes; sizes in inches get a double prime.
+    Labels and words set apart are quotations too; `UNQUOTED` takes the place of the first mark. Unpaired marks go,
+    except apostrophes; sizes in inches get a double prime.
     """
     marks = marks_in(text, before)
     removed: set[int] = set()
+    replaced = dict.fromkeys(marks.inches, DOUBLE_PRIME)
     count = 0
     for start, end in marks.pairs:
         quotation = text[start + 1 : end]
-        if word_count(quotation) > SHORT_QUOTATION_WORDS and not supported(quotation):
-            removed.update((start, end))
+        if not supported(quotation):
+            removed.add(end)
+            replaced[start] = UNQUOTED
             count += 1
     loose = [place for place in (*marks.unpaired, *marks.open) if text[place] != "'"]
     removed.update(loose)
     count += len(loose)
-    inches = set(marks.inches)
-    kept = (DOUBLE_PRIME if i in inches else c for i, c in enumerate(text) if i not in removed)
+    kept = (replaced.get(i, c) for i, c in enumerate(text) if i not in removed)
     return "".join(kept), count

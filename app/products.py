@@ -1,0 +1,41 @@
+"""The products of a knowledge base: the values of its documents' facet `product`.
+
+Owns that the list is read once a change. Does not know how names are recognised (`rag.products`).
+"""
+
+from sqlalchemy import select
+
+from app.db import Database
+from app.filters import facet_texts
+from app.models import Document
+from app.passages import WhatAnswers
+from rag.product_scope import PRODUCT
+from rag.products import ProductNames
+
+
+class KnowledgeBaseProducts:
+    """A `rag.product_scope.ProductCatalogue`; safe for threads."""
+
+    def __init__(self, database: Database, knowledge_base_id: str) -> None:
+        self._database = database
+        self._knowledge_base_id = knowledge_base_id
+        self._now = WhatAnswers(database, knowledge_base_id)
+        self._read: tuple[int, ProductNames] | None = None
+
+    def names(self) -> ProductNames:
+        """As of the last change: whoever sets a facet raises the number. Raises `NotFound`."""
+        change = self._now.change()
+        read = self._read
+        if read is None or read[0] != change:
+            products = self._products()
+            # Names are compared with all others when they are prepared: not again for each document that comes.
+            known = read[1] if read is not None and set(read[1].products) == products else ProductNames(products)
+            read = self._read = (change, known)
+        return read[1]
+
+    def _products(self) -> set[str]:
+        query = select(Document.facets).where(
+            Document.knowledge_base_id == self._knowledge_base_id, Document.version > 0
+        )
+        with self._database.read() as session:
+            return {text for facets in session.scalars(query) for text in facet_texts(facets.get(PRODUCT))} - {""}

@@ -1,0 +1,1 @@
+"""Pages as people are shown them: drawn, with the cited words marked."""

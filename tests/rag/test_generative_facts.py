@@ -1,0 +1,149 @@
+"""Numbers, units, dates, codes and names of a sentence, looked for in a passage: what is the same and what is not."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.answerers.generative.facts import Claims, Evidence
+from tests.rag.answering import passage
+
+PAGE = (
+    "Let it cool for 30 minutes. Use 1,500 ml of water at 1.5 bar, never below -5 °C. Error E-42 (see A1-23) was added "
+    "on 12 March 2024 by Acme Corp. Charge it at 10 to 35 °C until 10:30. Rinse it twice. The Galaxy S10 has Wi-Fi "
+    "on 2.4GHz and 16 GB. Run set_clock --no-gui. Firmware 1.2.3 holds 0.5 l in twenty-five cups. Lead time (h): 48. "
+    "Lot 007."
+)
+CHINESE = (
+    "请先关闭《安全开关》，等待三十分钟。然后加入五十毫升白醋，水温不超过１００℃。"
+    "保修期为两年，截至2024年3月12日。使用USB接口，占百分之五。"
+)
+
+
+def missing(said: str, page: str = PAGE) -> list[str]:
+    return Claims(said).missing([Evidence(passage(page, heading_path=["Care and Cleaning"]))])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Wait 30 min.",
+        "Wait half an hour, that is thirty minutes.",
+        "A 30-minute break.",
+        "Use 1500 ml, or 1 500 ml, or fifteen hundred milliliters.",
+        "Use １，５００ ml at 1,5 bar.",
+        "At −5 °C or minus five degrees Celsius.",
+        "Error E42 and e-42 are the same, see A1-23.",
+        "Added in March 2024, on March 12th, 2024, that is 2024-03-12 or 2024年3月12日.",
+        "Made by Acme Corp.",
+        "Between 10 °C and 35 °C.",
+        "Until 10:30, rinse two times.",
+        "The Galaxy S10 has 2.4 GHz and 16GB.",
+        "Run `set_clock --no-gui` on firmware 1.2.3.",
+        "It holds 0.50 l in 25 cups.",
+        "The lead time is 48 h.",
+        "1. See Care and Cleaning on page 41.",
+        "3) Repeat step 2.",
+        "1.5 bar is enough.",
+        "Lot 007.",
+        "One should wait. Then the lamp goes on.",
+    ],
+)
+def test_the_same_fact_is_found_however_it_is_written(said: str) -> None:
+    assert missing(said) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "not_there"),
+    [
+        ("Wait 30 s.", ["30 s"]),
+        ("Wait 3 minutes.", ["3 minutes"]),
+        ("Wait 30 hours.", ["30 hours"]),
+        ("Wait forty minutes.", ["forty minutes"]),
+        ("Use 1.500 ml.", ["1.500 ml"]),
+        ("Use 15,00 ml.", ["15,00 ml"]),
+        ("Use 15 bar.", ["15 bar"]),
+        ("2.5 bar is enough.", ["2.5 bar"]),
+        ("Use 1.5 ml.", ["1.5 ml"]),
+        ("At 5 °C.", ["5 °C"]),
+        ("At -5 °F.", ["-5 °F"]),
+        ("Error E-24.", ["E-24"]),
+        ("Error E-4.", ["E-4"]),
+        ("See A12-3.", ["A12-3"]),
+        ("Added on 13 March 2024.", ["13 March 2024"]),
+        ("Added on 12 May 2024.", ["12 May 2024"]),
+        ("Added on 2023-03-12.", ["2023-03-12"]),
+        ("Until 10:31.", ["10:31"]),
+        ("Made by Beta Corp.", ["Beta Corp"]),
+        ("Call the people at Sony.", ["Sony"]),
+        ("The Galaxy S11.", ["S11"]),
+        ("It has 2.4 MHz and 16 MB.", ["2.4 MHz", "16 MB"]),
+        ("Firmware 1.2.4.", ["1.2.4"]),
+        ("Run `rm -rf`.", ["rm -rf"]),
+        ("Run set_time.", ["set_time"]),
+        ("Rinse it three times.", ["three times"]),
+        ("It takes 42 days.", ["42 days"]),
+        ("Page 7 says so.", ["7"]),
+        ("Lot 7.", ["7"]),
+    ],
+)
+def test_an_altered_fact_is_not(said: str, not_there: list[str]) -> None:
+    assert missing(said) == not_there
+
+
+@pytest.mark.parametrize(
+    ("said", "not_there"),
+    [
+        ("等待30分钟，然后加入５０毫升白醋。", []),
+        ("等待三十分钟，一定要小心，十分简单。", []),
+        ("关闭《安全开关》，水温100°C，保修2年。", []),
+        ("截至2024年3月，使用USB接口，占5%。", []),
+        ("等待三十秒。", ["三十秒"]),
+        ("等待四十分钟。", ["四十分钟"]),
+        ("加入十五毫升，占百分之六。", ["十五毫升", "百分之六"]),
+        ("保修期为二〇二五年。", ["二〇二五年"]),
+        ("关闭《电源开关》。", ["电源开关"]),
+        ("使用HDMI接口。", ["HDMI"]),
+        ("截至2024年4月12日。", ["2024年4月12日"]),
+    ],
+)
+def test_chinese_numerals_and_names(said: str, not_there: list[str]) -> None:
+    assert missing(said, CHINESE) == not_there
+
+
+def test_names_are_looked_for_in_their_own_language() -> None:
+    assert missing("Press the Power Switch in Beijing and wait 30 minutes.", CHINESE) == []
+    assert missing("Press the Power Switch in Beijing and wait 31 minutes.", CHINESE) == ["31 minutes"]
+
+
+def test_what_no_page_says_in_its_own_words_is_not_about_it() -> None:
+    evidence = [Evidence(passage(PAGE))]
+    assert Claims("Let the water cool, then rinse the cups.").is_about(evidence)
+    assert not Claims("Our competitors sell superior devices, buy shares today.").is_about(evidence)
+    assert Claims("请先让水冷却，然后冲洗杯子并充电。").is_about(evidence)  # of another language nothing is known
+
+
+@given(st.integers(1, 99_999), st.integers(1, 99_999), st.sampled_from(["min", "ml", "°C", "", "V", "times"]))
+def test_no_number_passes_for_another(said: int, printed: int, unit: str) -> None:
+    found = not missing(f"Set it to {said} {unit}.", f"The dial shows {printed:,} {unit} here.")
+    assert found is (said == printed)
+
+
+@given(st.decimals(min_value=0, max_value=999, places=2), st.decimals(min_value=0, max_value=999, places=2))
+def test_no_decimal_passes_for_another(said: object, printed: object) -> None:
+    found = not missing(f"Set it to {str(said).replace('.', ',')} bar.", f"It shows {printed} bar.")
+    assert found is (said == printed)
+
+
+@given(st.text(alphabet="0123456789.,-:/ 年月日点十百万零一E[]`《》\"'xAa中ml", max_size=80), st.text(max_size=40))
+def test_any_text_can_be_looked_at(said: str, page: str) -> None:
+    for each in missing(said, page + "x"):
+        assert each.strip() == each != ""
+
+
+@pytest.mark.parametrize("bomb", ["1," * 4000, "1 000 " * 2000, "A-" * 4000, "一百" * 4000, "Aa " * 3000, "1:" * 4000])
+def test_bombs_cost_no_more_than_their_length(bomb: str) -> None:
+    started = time.monotonic()
+    missing(bomb, bomb[:2000])
+    assert time.monotonic() - started < 10
