@@ -72,6 +72,7 @@ class ConversationManager:
         self._process = new_id()
         self._storage = ThreadPoolExecutor(STORAGE_THREADS, "storage")
         self._answering = ThreadPoolExecutor(self._settings.parallel, "answering")
+        self._marking = ThreadPoolExecutor(1, "marking")  # a slow page must not hold up answers
         self._running: dict[str, _Running] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping: set[asyncio.Task[None]] = set()
@@ -98,7 +99,8 @@ class ConversationManager:
             await asyncio.wait(self._stopping)  # no more is asked of them than a write each
         if left:
             await self._in_storage(message_leases.release, self._database, left)
-        self._answering.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._answering, self._marking):
+            pool.shutdown(wait=False, cancel_futures=True)
         self._storage.shutdown(wait=False, cancel_futures=True)
 
     async def receive(
@@ -227,7 +229,7 @@ class ConversationManager:
         finally:
             self.bus.post(partial(self._end, running, ended))
         if ended is not None and ended[1].citations:
-            _submit(self._answering, self._add_boxes, ended[1])
+            _submit(self._marking, self._add_boxes, ended[1])
 
     def _add_boxes(self, message: MessageShape) -> None:
         for citation in self._saver.add_boxes(message):
