@@ -67,6 +67,8 @@ def test_answer_has_the_documented_shape_and_can_be_read_again(tmp_path: Path, d
             "error": None,
             "fallback": None,
             "cached": False,
+            "guard": None,
+            "not_found": [],
             "choices": [],
             "understood": None,
             "rating": None,
