@@ -18,6 +18,7 @@ from rag.answerers.extractive.terms import (
     asks_for_date,
     asks_for_name,
     asks_how_many,
+    codes_in,
     content_terms,
     has_date,
     names_in,
@@ -41,6 +42,14 @@ FEATURES = (
 WEIGHTS = np.array([58.0, 4.1, 3.0, 3.0, 0.3, -4.5, 2.5, 1.4, 1.0])
 PENALTIES = {UnitKind.LABEL: -2.0, UnitKind.HEADING: -1e9, UnitKind.CRUMB: -1e9}
 _NO_WINDOW_BEHIND = -0.1
+_FARTHEST = -0.12
+"""Difference of cosines beyond which a window is simply far: other embedders spread them more than the one that the
+weights were fitted with, and must not drown a code that only one passage has."""
+_WITHOUT_CODE = -4.0
+_MOST_WITH_CODE = 3
+"""Log-odds for a passage without a code of the question that at most one in so many of the passages found has. Not
+fitted: the public sets have no such questions."""
+
 _CODE_WEIGHT = 1.5
 """A model's number or an error code says more than a word; its parts do not count besides."""
 
@@ -82,6 +91,23 @@ class RankedUnit:
     probability: float
 
 
+def telling_codes(question: str, hits: Sequence[ReadHit]) -> frozenset[str]:
+    """The codes of the question that a few of the hits have: with such a code the others are about something else.
+
+    A model's name that most passages have, or none, tells nothing: a section need not repeat it.
+    """
+    asked = codes_in(question)
+    if not asked:
+        return frozenset()
+    counts = Counter(code for hit in hits for code in asked & _codes_of(hit))
+    return frozenset(code for code, count in counts.items() if count * _MOST_WITH_CODE <= len(hits))
+
+
+def _codes_of(read: ReadHit) -> frozenset[str]:
+    passage = read.hit.passage
+    return codes_in("\n".join((passage.title, *passage.heading_path, passage.text)))
+
+
 def read_hit(hit: Hit) -> ReadHit:
     passage = hit.passage
     layout = layout_of(passage.text, passage.heading_path)
@@ -106,13 +132,15 @@ def rank_units(
 ) -> list[RankedUnit]:
     """All units of the first `quotable` of the hits, best first."""
     last_score = min((hit.hit.score for hit in hits), default=0.0)
+    codes = telling_codes(question, hits)
     hits = hits[:quotable]
     features = [unit_features(question, hits, index, frequencies, last_score) for index in range(len(hits))]
     places = [(index, unit) for index, hit in enumerate(hits) for unit in range(len(hit.layout.units))]
     if not places:
         return []
+    lacking = [_WITHOUT_CODE * bool(codes and not codes & _codes_of(hit)) for hit in hits]
     kinds = [hits[index].layout.units[unit].kind for index, unit in places]
-    penalties = [PENALTIES.get(kind, 0.0) for kind in kinds]
+    penalties = [PENALTIES.get(kind, 0.0) + lacking[index] for kind, (index, _) in zip(kinds, places, strict=True)]
     scores = np.concatenate(features) @ WEIGHTS + np.array(penalties)
     shares = np.exp(scores - scores.max())
     shares /= shares.sum()
@@ -142,7 +170,7 @@ def unit_features(
     for number, unit in enumerate(units):
         text = read.text(number)
         rows[number] = (
-            _window_score(read.hit, unit.start, unit.end, best + _NO_WINDOW_BEHIND) - best,
+            max(_window_score(read.hit, unit.start, unit.end, best + _NO_WINDOW_BEHIND) - best, _FARTHEST),
             coverage.units[number],
             rare[number],
             coverage.pairs[number - 1] - coverage.units[number] if number else 0.0,
