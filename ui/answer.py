@@ -85,6 +85,31 @@ def show_answer(message: Json, language: Language) -> None:
         style.notice(reason["message"], "bad")
 
 
+def show_choices(page: str, message: Json) -> None:
+    """A button for each product that a question back offers; `asked` gives the label of the one that was clicked."""
+
+    def choose(label: str) -> None:
+        st.session_state[f"{page}_asked"] = label
+
+    if message["choices"]:
+        with st.container(horizontal=True, key=f"{page}_choices"):
+            for number, choice in enumerate(message["choices"]):
+                key = f"choice_{message['id']}_{number}"
+                st.button(style.plain(choice["label"]), key=key, on_click=choose, args=(choice["label"],))
+
+
+def about(message: Json, language: Language) -> str:
+    """Which products an answer is about; empty when none was understood."""
+    understood = message["understood"]
+    if not understood or not understood["products"]:
+        return ""
+    return text(
+        "about",
+        language,
+        products="、".join(understood["products"]) if language == "zh" else ", ".join(understood["products"]),
+    )
+
+
 def made_by(message: Json, language: Language) -> str:
     """Which answerer and which model made an answer; empty for small talk."""
     if message["kind"] == "chat":

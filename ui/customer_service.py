@@ -4,6 +4,7 @@ import streamlit as st
 
 from ui import style
 from ui.answer import (
+    about,
     ask_box,
     asked,
     joined,
@@ -14,6 +15,7 @@ from ui.answer import (
     say_who_writes,
     section,
     show_answer,
+    show_choices,
     show_growing,
     steps,
 )
@@ -84,8 +86,10 @@ def _show_answer(api: ApiClient, language: Language, conversation: Conversation,
         )
     elif message["citations"]:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            style.note(made_by(message, language))
+            style.note(joined(made_by(message, language), about(message, language)))
             _thumbs(api, language, message)
+    if message is conversation.messages[-1] and conversation.question is None:
+        show_choices(PAGE, message)
 
 
 def _thumbs(api: ApiClient, language: Language, message: Json) -> None:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from ui import style
 from ui.answer import (
+    about,
     ask_box,
     asked,
     joined,
@@ -14,6 +15,7 @@ from ui.answer import (
     say_who_writes,
     section,
     show_answer,
+    show_choices,
     show_growing,
     steps,
 )
@@ -123,7 +125,9 @@ def _show_answer(language: Language, conversation: Conversation, message: Json) 
             for each in message["citations"]
         ]
         st.html(f'<div class="ad-cards">{"".join(cards)}</div>')
-        style.note(made_by(message, language))
+        style.note(joined(made_by(message, language), about(message, language)))
+    if message is conversation.messages[-1] and conversation.question is None:
+        show_choices(PAGE, message)
 
 
 def _cited_page(api: ApiClient, language: Language, answers: list[Json]) -> None:

@@ -22,6 +22,8 @@ _LEAD = re.compile(r".*[:：]")
 _NAME = re.compile(r"\*(.+)\*")
 _STRONG = re.compile(r"\*\*(?=\S)([^*]+)(?<=\S)\*\*")
 _EMPHASIS = re.compile(r"(?<![A-Za-z0-9*])\*(?=\S)([^*]+)(?<=\S)\*(?![A-Za-z0-9*])")
+_NOT_FOUND = re.compile(r"\(not found in the cited pages[^()<>]*\)|（所引页面中未找到[^（）<>]*）")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!$:~|])")
 _CELL_BORDER = " | "
 
 
@@ -82,6 +84,7 @@ def _inline(text: str, style: AnswerStyle) -> str:
     html = escape(text)
     if style.is_written:
         html = _EMPHASIS.sub(r"<em>\1</em>", _STRONG.sub(r"<b>\1</b>", html))
+        html = _NOT_FOUND.sub(r'<span class="ad-not-found">\g<0></span>', html)
     return _MARKER.sub(lambda found: marker(int(found[1]), style.opens.get(int(found[1]))), html)
 
 
@@ -103,6 +106,11 @@ def card(number: int, label: str, quote: str, opens: str, *, shown: bool) -> str
         f'<button class="ad-card{" ad-shown" if shown else ""}" data-open="{escape(opens)}">'
         f"{marker(number)}<b>{escape(label)}</b><q>{escape(quote)}</q></button>"
     )
+
+
+def plain(text: str) -> str:
+    """Text from outside as Streamlit's labels, which are Markdown, show it unchanged."""
+    return _MARKDOWN.sub(r"\\\1", text)
 
 
 def question(text: str) -> None:

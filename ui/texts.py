@@ -44,6 +44,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "searching": ("Looking through the manuals…", "正在查阅手册……"),
     "made_by_extractive": ("Quoted from the manuals", "摘自手册原文"),
     "made_by_generative": ("Written by {model} from the manuals", "由 {model} 根据手册撰写"),
+    "about": ("About: {products}", "关于：{products}"),
     "demonstration": (
         "Answers are written by {model}, a small demonstration model: it often says wrong things. "
         "Check the cited pages.",

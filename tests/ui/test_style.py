@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from ui.style import AnswerStyle, answer_html, card, chip
+from ui.style import AnswerStyle, answer_html, card, chip, plain
 
 HOSTILE = st.text(st.sampled_from("<>\"'&;=/*[]1| \n:ab$`\\") | st.characters(codec="utf-8"), max_size=80)
 OURS = {"div", "p", "table", "tbody", "tr", "td", "span", "button", "b", "em", "q"}
@@ -55,3 +55,18 @@ def test_what_a_model_wrote_may_have_emphasis_and_a_quote_has_stars() -> None:
     assert "<em>" not in answer_html("2*3*4 and a * b * c and *ptr = *other", written)
     assert "**Never** wash *it*." in answer_html("**Never** wash *it*.")
     assert "摘自<em>8.6 **除垢**</em>第" in answer_html("摘自*8.6 **除垢***第 15 页：")
+
+
+def test_what_the_cited_pages_do_not_have_is_set_apart_in_what_a_model_wrote_only() -> None:
+    for note in (
+        "(not found in the cited pages: 5 bar)",
+        "（所引页面中未找到：5 bar）",
+        "(not found in the cited pages)",
+    ):
+        said = f"Use <5> bar {note}. [1]"
+        assert f'<span class="ad-not-found">{note}</span>.' in answer_html(said, AnswerStyle(is_written=True))
+        assert "ad-not-found" not in answer_html(said)
+
+
+def test_a_label_from_outside_is_no_markdown() -> None:
+    assert plain("LT-100 [x](y) $a$") == r"LT\-100 \[x\]\(y\) \$a\$"
