@@ -1,7 +1,8 @@
 """The only place that builds concrete objects and joins the packages.
 
 Owns `Services`: what a process needs, built once from settings, the heavy parts on first use. Knows no routes
-and no queries; what is built here is handed on typed by the interfaces of `rag` and LangChain.
+and no queries; what is built here is handed on typed by the interfaces of `rag` and LangChain. Longer than other files:
+what is joined with what is seen here at one glance, or nowhere.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,9 @@ from ingestion.parsers.base import Limits
 from ingestion.shown.page_drawer import DrawingLimits, PageDrawer
 from migrations import upgrade
 from model_runtime.chat.client import OPENAI_URL, ChatClient
+from model_runtime.cross_encoder import load_cross_encoder
 from model_runtime.embedder import Embedder, load_embedder
+from model_runtime.errors import EmbedderError
 from rag.answerers.base import Answerer
 from rag.answerers.circuit import Circuit, CircuitAnswerer
 from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSettings
@@ -48,6 +51,7 @@ from rag.guard_answerer import GuardAnswerer
 from rag.index import KnowledgeBaseIndex
 from rag.product_search import ProductSearcher
 from rag.prompts import prompt_version
+from rag.rerank import PairReranker, Reranker
 from rag.retriever import RetrievalSettings
 from rag.rewrite import ModelRewriter, Rewriter
 from rag.types import Question, Vector
@@ -88,7 +92,7 @@ class Services:
         model = settings.embedder
         self.embedders = Embedders("" if model.uses_default_model else model.model, load)
         self.generations = OpenGenerations(
-            self.database, settings.index_folder, self.embedders, self._question_embedder
+            self.database, settings.index_folder, self.embedders, self._question_embedder, lambda: self.reranker
         )
         self.finding = Turns()  # by generation: what its documents are found to be (`app.document_report`)
         self.page_drawer = PageDrawer(DrawingLimits(settings.ingestion.parser_memory_mb))
@@ -123,6 +127,21 @@ class Services:
     def embedder(self) -> Embedder:
         """The installation's own, loaded on first use. Raises what `model_runtime.embedder.load_embedder` raises."""
         return self.embedders.own
+
+    @cached_property
+    def reranker(self) -> Reranker | None:
+        """None when the settings name none. Raises `Conflict`, saying what to do, when it cannot be loaded."""
+        model = self.settings.retrieval.reranker
+        if not model:
+            return None
+        try:
+            return PairReranker(load_cross_encoder(model, self.settings.cache_folder))
+        except EmbedderError as error:
+            raise Conflict(
+                f"The reranker cannot be loaded: {error}. Mend that, or search without one: "
+                "ANSWERDESK_RETRIEVAL__RERANKER empty.",
+                {"reranker": model},
+            ) from error
 
     @cached_property
     def chat_model(self) -> BaseChatModel:
@@ -256,7 +275,11 @@ class Services:
             retriever = GenerationRetriever(
                 self.generations,
                 knowledge_base.id,
-                RetrievalSettings(top_k=own.answer_passages, dense_weight=own.dense_weight),
+                RetrievalSettings(
+                    top_k=own.answer_passages,
+                    dense_weight=own.dense_weight,
+                    reranked=self.settings.retrieval.reranked_passages,
+                ),
             )
             products = KnowledgeBaseProducts(self.database, knowledge_base.id)
             answerer, without_place = self._answerers(own)
@@ -327,7 +350,11 @@ class Services:
 
         Raises `Conflict` when a knowledge base wants a chat model and the installation has none.
         """
-        extractive = ExtractiveAnswerer(ExtractiveSettings(refuse_below=own.refuse_below, doubt_below=own.doubt_below))
+        extractive = ExtractiveAnswerer(
+            ExtractiveSettings(
+                refuse_below=own.refuse_below, false_answers=own.false_answers, doubt_below=own.doubt_below
+            )
+        )
         answers = self.settings.answers
 
         def watched(each: Answerer) -> Answerer:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from app.cli_calibrate import calibrate_by
 from app.cli_output import JsonOption, errors_for_people, fail, messages, print_result
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ def evaluate(
     tolerance: Annotated[
         float, typer.Option(min=0, max=1, help="How much a figure may lose before it counts as worse.")
     ] = 0.01,
+    calibrate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.005, max=0.5, help="Share of false answers wanted: sets the knowledge base's refuse_below for it."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure retrieval, answers, citations and refusals on questions whose answers are known."""
@@ -63,6 +70,8 @@ def evaluate(
             return
         if not kb:
             fail("--kb is missing: name the knowledge base that is asked.")
+        if calibrate is not None and (retrieval_only or _json_object(settings)):
+            fail("--calibrate sets a threshold for answers as they are: leave out --retrieval-only and --settings.")
         before = None if baseline is None else _baseline(baseline)
         done = _measured(
             kb, _Files(golden, squad, queries, qrels), _json_object(settings), top_k, answers=not retrieval_only
@@ -75,6 +84,8 @@ def evaluate(
 
             comparing.save(save, done.figures, done.asked)
         told = {**done.figures.as_json(), **({"changes": [each.as_json() for each in changes]} if baseline else {})}
+        if calibrate is not None:
+            told["calibration"] = calibrate_by(done.asked, kb, calibrate)
         print_result(told, as_json, _compared(changes) if baseline else _table(done.figures))
     if worse := [change for change in changes if change.is_worse]:
         for change in worse:

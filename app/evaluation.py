@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from app.bootstrap import Services
 from app.errors import BadRequest
-from app.knowledge_base_settings import KnowledgeBaseSettings, effective_settings
+from app.knowledge_base_settings import KnowledgeBaseSettings, effective_settings, with_tried
 from app.models import Document, KnowledgeBase, Page, Passage
 from rag.evaluation.asking import Bench, PageText
 from rag.types import Citation
@@ -35,7 +35,9 @@ def bench_of(
     from the cache. Raises `BadRequest` for settings that there are not, and `Conflict` as `Services.chain`.
     """
     try:
-        own = KnowledgeBaseSettings.model_validate({**knowledge_base.settings, **tried, "answer_cache": False})
+        own = KnowledgeBaseSettings.model_validate(
+            {**with_tried(knowledge_base.settings, tried), "answer_cache": False}
+        )
     except ValueError as error:
         raise BadRequest(f"The settings to be tried are none: {error}", {"settings": dict(tried)}) from error
     with services.database.read() as session:
@@ -46,12 +48,13 @@ def bench_of(
 
 def settings_used(services: Services, knowledge_base: KnowledgeBase, tried: Mapping[str, Any]) -> dict[str, Any]:
     """What a run is told to have been made with: every setting that holds, and what answered."""
-    own = {**knowledge_base.settings, **tried}
+    own = with_tried(knowledge_base.settings, tried)
     generation, answers = knowledge_base.generation, services.settings.answers
     effective = effective_settings(own, services.settings)
     return {
         **{name: value for name, value in asdict(effective).items() if name != "answer_cache"},
         "model": answers.chat_model if effective.answerer == "generative" else None,
+        "reranker": services.settings.retrieval.reranker or None,
         "embedder": generation.embedder,
         "generation": generation.number,
         "change": generation.change,

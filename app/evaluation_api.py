@@ -1,5 +1,5 @@
 """Golden questions, runs and candidates over HTTP. Owns the routes; what they do is in `app.evaluation_questions`,
-`app.evaluation_runs` and `app.evaluation_candidates`.
+`app.evaluation_runs`, `app.evaluation_calibration` and `app.evaluation_candidates`.
 """
 
 from typing import Annotated
@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from app import evaluation_calibration as calibration
 from app import evaluation_candidates as candidates
 from app import evaluation_questions as questions
 from app import evaluation_runs as runs
@@ -14,6 +15,7 @@ from app.bootstrap import ServicesOf
 from app.errors import TooLargeRequest
 from app.evaluation_shapes import (
     AcceptedCandidate,
+    CalibrationShape,
     CandidateList,
     GoldenQuestionList,
     GoldenQuestionShape,
@@ -24,6 +26,7 @@ from app.evaluation_shapes import (
     NewGoldenRun,
     RunComparison,
     UploadedQuestions,
+    WantedCalibration,
 )
 from app.scope import CallerScope
 from rag.evaluation.asking import Outcome
@@ -129,6 +132,14 @@ def get_golden_results(
 def post_golden_run_cancel(knowledge_base: str, run: str, services: ServicesOf, scope: CallerScope) -> GoldenRunShape:
     """Stops a run; what has been asked stays."""
     return runs.cancel_run(services, scope, knowledge_base, run)
+
+
+@router.post("/golden-runs/{run}/calibrate")
+def post_golden_run_calibrate(
+    knowledge_base: str, run: str, wanted: WantedCalibration, services: ServicesOf, scope: CallerScope
+) -> CalibrationShape:
+    """Sets when the knowledge base refuses, for a wanted share of false answers, by a run that is done."""
+    return calibration.calibrate_by_run(services, scope, knowledge_base, run, wanted.false_answers)
 
 
 @router.delete("/golden-runs/{run}", status_code=204)

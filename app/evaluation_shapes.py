@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app import models
 from app.knowledge_base_settings import KnowledgeBaseSettings
 from rag.evaluation.asking import Outcome
+from rag.evaluation.calibration import HIGHEST_WANTED, LOWEST_WANTED, Calibration, Share
 from rag.evaluation.comparing import Change
 from rag.evaluation.questions import LONGEST_ID
 
@@ -130,6 +131,56 @@ class GoldenRunList(BaseModel):
     """Newest first."""
 
     runs: list[GoldenRunShape]
+
+
+class WantedCalibration(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    false_answers: float = Field(
+        ge=LOWEST_WANTED,
+        le=HIGHEST_WANTED,
+        description="Share of the questions not in the manuals that may be answered.",
+    )
+
+
+class ShareShape(BaseModel):
+    """A share of the golden questions; `low` and `high` bound it for all questions of the kind, at 95%."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, share: Share) -> "ShareShape":
+        return cls(value=share.value, low=share.low, high=share.high)
+
+
+class CalibrationShape(BaseModel):
+    """The threshold that the knowledge base has now, and what it does to the questions it was chosen by."""
+
+    refuse_below: float
+    wanted: float
+    false_answers: ShareShape
+    false_refusals: ShareShape
+    expected_false_answers: float = Field(description="At most so many of further questions not in the manuals.")
+    answerable: int
+    not_answerable: int
+    questions_missing: int = Field(
+        description="Above 0: so many more not answerable ones it takes until the share can be as low as wanted."
+    )
+
+    @classmethod
+    def of(cls, made: Calibration) -> "CalibrationShape":
+        return cls(
+            refuse_below=made.threshold,
+            wanted=made.wanted,
+            false_answers=ShareShape.of(made.false_answers),
+            false_refusals=ShareShape.of(made.false_refusals),
+            expected_false_answers=made.expected_false_answers,
+            answerable=made.answerable,
+            not_answerable=made.not_answerable,
+            questions_missing=made.questions_missing,
+        )
 
 
 class GoldenResultShape(BaseModel):

@@ -7,13 +7,16 @@ tables nor routes.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.settings import AnswererName, Settings, WhenUnavailable
 
 _T = TypeVar("_T")
+
+LOWEST_FALSE_ANSWERS: Final = 0.015
+"""The public data on which the probability is fitted knows of no threshold for a lower share: all would be refused."""
 
 
 class DocumentFilter(StrEnum):
@@ -42,6 +45,13 @@ class KnowledgeBaseSettings(BaseModel):
     refuse_below: float | None = Field(
         None, ge=0, le=1, description="Probability of a right answer below which the manuals do not say it."
     )
+    false_answers: float | None = Field(
+        None,
+        ge=LOWEST_FALSE_ANSWERS,
+        le=0.5,
+        description="In the place of refuse_below: share of the questions not in the manuals that may be answered, as "
+        "measured on public data. Calibrating with a run of golden questions sets refuse_below from the manuals' own.",
+    )
     doubt_below: float | None = Field(
         None, ge=0, le=1, description="Probability of a right answer below which an answer is called uncertain."
     )
@@ -59,6 +69,15 @@ class KnowledgeBaseSettings(BaseModel):
         None, description="true: passages of nothing but recurring text are found in one place only."
     )
 
+    @model_validator(mode="after")
+    def _one_decides_when_to_refuse(self) -> Self:
+        """Raises `ValueError` for both `refuse_below` and `false_answers`."""
+        if self.refuse_below is not None and self.false_answers is not None:
+            raise ValueError(
+                "refuse_below and false_answers both decide when to refuse: set one of them, and the other to null"
+            )
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class EffectiveSettings:
@@ -68,6 +87,7 @@ class EffectiveSettings:
     answer_passages: int
     answerer: AnswererName
     refuse_below: float | None
+    false_answers: float | None
     doubt_below: float | None
     temperature: float
     max_tokens: int
@@ -84,12 +104,20 @@ def effective_settings(own: Mapping[str, Any], settings: Settings) -> EffectiveS
         answer_passages=_first(here.answer_passages, retrieval.answer_passages),
         answerer=_first(here.answerer, answers.answerer),
         refuse_below=here.refuse_below,
+        false_answers=here.false_answers,
         doubt_below=here.doubt_below,
         temperature=_first(here.temperature, answers.temperature),
         max_tokens=_first(here.max_tokens, answers.max_tokens),
         when_unavailable=_first(here.when_unavailable, answers.when_unavailable),
         answer_cache=keeps_answers and here.answer_cache is not False,
     )
+
+
+def with_tried(own: Mapping[str, Any], tried: Mapping[str, Any]) -> dict[str, Any]:
+    """`own` settings with others tried in their place; what says when to refuse takes the place of both that do."""
+    deciding = {"refuse_below", "false_answers"}
+    replaced = deciding if any(tried.get(each) is not None for each in deciding) else set()
+    return {**{name: value for name, value in own.items() if name not in replaced}, **tried}
 
 
 def wanted_filters(own: Mapping[str, Any]) -> list[DocumentFilter]:

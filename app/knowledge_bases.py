@@ -6,12 +6,12 @@ get in (`app.documents`) nor how a search works (`rag.retriever`).
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -118,7 +118,7 @@ def get_knowledge_base(services: Services, scope: Scope, id_or_name: str) -> Kno
 def change_knowledge_base(
     services: Services, scope: Scope, id_or_name: str, change: KnowledgeBaseChange
 ) -> KnowledgeBaseShape:
-    """Raises `Conflict` when the new name is taken."""
+    """Raises `Conflict` when the new name is taken, and `BadRequest` for settings that contradict those that stay."""
     try:
         with services.database.write() as session:
             row = scope.knowledge_base(session, id_or_name)
@@ -128,8 +128,7 @@ def change_knowledge_base(
                 row.language = change.language
             if change.settings is not None:
                 sent = change.settings.model_dump(exclude_unset=True, mode="json")
-                merged = {**row.settings, **sent}
-                row.settings = {name: value for name, value in merged.items() if value is not None}
+                row.settings = _merged(row.settings, sent)
             session.flush()
             return _with_counts(session, [row])[0]
     except IntegrityError as error:
@@ -191,6 +190,17 @@ def checked_name(name: str) -> str:
     if _LIKE_AN_ID.fullmatch(name):
         raise BadRequest("A knowledge base's name cannot look like an id.", {"name": name})
     return name
+
+
+def _merged(own: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+    """`own` settings with those that were sent, null for one that goes. Raises `BadRequest` for a contradiction."""
+    merged = {name: value for name, value in {**own, **sent}.items() if value is not None}
+    try:
+        KnowledgeBaseSettings.model_validate(merged)
+    except ValidationError as error:
+        told = "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
+        raise BadRequest(f"With the settings that stay as they are: {told}.", {"settings": merged}) from error
+    return merged
 
 
 def _name_is_taken(name: str) -> Conflict:

@@ -22,6 +22,7 @@ from app.passages import SqlPassageStore
 from ingestion.chunker import ChunkerSettings
 from model_runtime.embedder import Embedder
 from rag.index import KnowledgeBaseIndex
+from rag.rerank import Reranker
 from rag.retriever import HybridRetriever, RetrievalSettings, SearchResult
 from rag.types import Turn
 
@@ -57,11 +58,13 @@ class OpenGenerations:
         index_folder: Path,
         embedders: Embedders,
         question_embedder: Callable[[Embedder], Embeddings],
+        reranker: Callable[[], Reranker | None],
     ) -> None:
         self.database = database
         self.embedders = embedders
         self._index_folder = index_folder
         self._question_embedder = question_embedder
+        self._reranker = reranker
         self._lock = RLock()
         self._open: dict[str, _Open] = {}
 
@@ -76,14 +79,17 @@ class OpenGenerations:
         return self._index_folder / knowledge_base_id / generation_id
 
     def retriever(self, generation: Generation, settings: RetrievalSettings) -> HybridRetriever:
-        """Raises `Conflict` when the embedder cannot be had."""
+        """Raises `Conflict` when the embedder or the reranker cannot be had."""
         found = self.open_retriever(generation.id, settings)
         if found is not None:
             return found
         embeddings = self._question_embedder(self.embedders.of(generation))  # may take minutes: not under the lock
+        reranker = self._reranker()
         with self._lock:
             open_ = self._opened(generation)
-            made = HybridRetriever(index=open_.index, store=open_.store, embeddings=embeddings, settings=settings)
+            made = HybridRetriever(
+                index=open_.index, store=open_.store, embeddings=embeddings, settings=settings, reranker=reranker
+            )
             return open_.retrievers.setdefault(settings, made)
 
     def open_retriever(self, generation_id: str, settings: RetrievalSettings) -> HybridRetriever | None:

@@ -103,6 +103,12 @@ class RetrievalSettings(Section):
         description="A plain mix instead of learned weights: the share of the vectors; else BM25.",
     )
     answer_passages: int = Field(3, ge=1, le=20, description="Passages an answer is made from.")
+    reranker: str = Field(
+        "",
+        description="A cross-encoder that looks at the first passages again: a folder, or a hub id already downloaded. "
+        "Empty is off; slow without a GPU; needs `make torch`.",
+    )
+    reranked_passages: int = Field(20, ge=2, le=100, description="Passages that the reranker looks at.")
 
 
 class AnswererName(StrEnum):

@@ -1,8 +1,8 @@
-"""What is loaded beforehand, so that the first question is as fast as the next: embedder and indexes.
+"""What is loaded beforehand, so that the first question is as fast as the next: embedder, reranker and indexes.
 
 At the start, and from then on whenever a generation is about to answer.
 
-Owns the thread that loads, and what `/ready` says about it. Knows nothing of how either is loaded.
+Owns the thread that loads, and what `/ready` says about it. Knows nothing of how any of them is loaded.
 """
 
 import logging
@@ -34,6 +34,8 @@ class WarmUp:
         }
         self.warnings: dict[str, str] = {}
         self._coming: frozenset[str] = frozenset()  # those of the warnings that are about generations
+        if services.settings.retrieval.reranker:
+            self.problems["reranker"] = "The reranker is being loaded."
         self._services = services
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._load, name="warm-up", daemon=True)
@@ -55,6 +57,13 @@ class WarmUp:
             self.problems["embedder"] = f"The embedder cannot be loaded: {error}"
             return
         del self.problems["embedder"]
+        try:
+            _ = self._services.reranker
+        except Exception as error:  # noqa: BLE001  likewise
+            _LOG.exception("The reranker cannot be loaded.")
+            self.problems["reranker"] = str(error)
+            return
+        self.problems.pop("reranker", None)
         try:
             with self._services.database.read() as session:
                 rows = session.scalars(select(KnowledgeBase)).all()

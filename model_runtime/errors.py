@@ -28,7 +28,9 @@ class MissingExtra(EmbedderError):
     """An optional dependency is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} is not installed. Install it with: pip install 'answerdesk[{extra}]'")
+        super().__init__(
+            f"{what} is not installed. Install it with: pip install 'answerdesk[{extra}]' (in a checkout: make {extra})"
+        )
         self.extra = extra
 
 

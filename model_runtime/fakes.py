@@ -1,4 +1,5 @@
-"""`HashingEmbedder`: an embedder without a model, for unit tests. Knows words, no meaning."""
+"""`HashingEmbedder` and `OverlapCrossEncoder`: an embedder and a cross-encoder without a model, for unit tests. They
+know words, no meaning."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from model_runtime.cross_encoder import CrossEncoder
 from model_runtime.embedder import Embedder
 from model_runtime.errors import TextTooLong
 
@@ -60,3 +62,15 @@ class HashingEmbedder(Embedder):
         if not vector.any():
             vector[0] = 1
         return vector / np.float32(np.linalg.norm(vector))
+
+
+class OverlapCrossEncoder(CrossEncoder):
+    """The share of the question's different words that a text has among its first `max_tokens`, from 0 to 1."""
+
+    def __init__(self, max_tokens: int = 512) -> None:
+        self.max_tokens = max_tokens
+
+    def scores(self, question: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        asked = set(_TOKEN.findall(question.lower()))
+        read = [set(_TOKEN.findall(text.lower())[: self.max_tokens]) for text in texts]
+        return np.array([len(asked & words) / (len(asked) or 1) for words in read], np.float32)

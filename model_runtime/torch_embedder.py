@@ -1,4 +1,4 @@
-"""Runs any sentence-transformers model through PyTorch. The only file that imports torch or
+"""Runs any sentence-transformers model through PyTorch. With `torch_cross_encoder` the only file that imports torch or
 sentence_transformers.
 
 Owns the device, the type and one lock around the model. Needs the extra `torch`; importing this file without

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from rag.answerers.base import Answerer, Searcher
 from rag.answerers.extractive.answerer import ExtractiveAnswerer
 from rag.answerers.small_talk import small_talk_in, small_talk_reply
+from rag.breadth import BroadSearcher
 from rag.follow_up import stands_alone
 from rag.language import language_of
 from rag.overview import Contents, Overview, asks_what_is_covered, overview
@@ -57,7 +58,7 @@ class AnswerChain:
     ) -> None:
         """`contents` are the documents, for questions about a manual as a whole; without it those are searched for."""
         self._rewriter = rewriter
-        self._searcher = ProductSearcher(searcher, products or KnownProducts())
+        self._searcher = ProductSearcher(BroadSearcher(searcher), products or KnownProducts())
         self._answerer = answerer
         self._settings = settings or ChainSettings()
         self._contents = contents

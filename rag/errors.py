@@ -5,6 +5,7 @@ RagError
 ├── IndexDamaged         a snapshot on disk cannot be read; `answerdesk index rebuild` mends it
 ├── IndexBusy            another process is writing the same index
 ├── BadEvaluationFile    queries or judgements that cannot be read
+├── CannotCalibrate      golden questions that say too little for a threshold
 └── ModelFailed          the chat model could not answer
     ├── ModelUnreachable nothing answers at its address, it went away in mid-answer, or was silent for too long
     ├── ModelBusy        more questions run and wait at the model than are admitted
@@ -30,6 +31,10 @@ class IndexBusy(RagError):
 
 class BadEvaluationFile(RagError):
     """Queries or judgements that cannot be read, or that do not belong together; names the file and line."""
+
+
+class CannotCalibrate(RagError):
+    """Golden questions from which no threshold can be chosen; says what to add or to look at."""
 
 
 class ModelFailed(RagError):

@@ -122,10 +122,11 @@ class _Search:
         compared = self._scope.products[:MOST_COMPARED]
         found = [self.scoped(replace(self._scope, products=(product,))) for product in compared]
         ranks = range(max(len(each.hits) for each in found))
-        hits = [each.hits[rank] for rank in ranks for each in found if rank < len(each.hits)]
-        distinct = list({hit.passage.key: hit for hit in reversed(hits)}.values())[::-1]
+        distinct: dict[int, Hit] = {}
+        for hit in (each.hits[rank] for rank in ranks for each in found if rank < len(each.hits)):
+            distinct.setdefault(hit.passage.key, hit)
         scope = replace(self._scope, products=compared)
-        return ScopedFound(distinct[: self._top_k], found[0].searched_for, scope)
+        return ScopedFound(list(distinct.values())[: self._top_k], found[0].searched_for, scope)
 
     def is_better_elsewhere(self, found: Found) -> bool:
         """Whether other products' pages fit the question so much better that it cannot be about this one.

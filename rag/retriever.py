@@ -23,6 +23,7 @@ from rag.follow_up import contextualise
 from rag.fusion import Signals, learned_scores, mixed_scores, signals_of
 from rag.index import KnowledgeBaseIndex
 from rag.index_view import Candidates
+from rag.rerank import Reranker, best_first
 from rag.types import NO_PAGE, Hit, Passage, PassageStore, Place, Turn, Vector
 
 _MOST_ATTEMPTS = 10  # of one search, each but the last made void by a change at the wrong moment
@@ -46,6 +47,7 @@ class RetrievalSettings:
     whole_weight: share of the whole passage's vector in a plain mix's dense score, the rest is its best window.
     candidates: passages taken from each of the two searches; z-scores are over all of them.
     collapse: share of words that two passages must have in common to count as one; above 1 collapses nothing.
+    reranked: passages that a reranker looks at, where there is one; the others keep their order behind them.
     """
 
     top_k: int = 3
@@ -53,10 +55,13 @@ class RetrievalSettings:
     whole_weight: float = 0.0
     candidates: int = 60
     collapse: float = 0.9
+    reranked: int = 20
 
     def __post_init__(self) -> None:
         if self.top_k < 1 or self.candidates < 1:
             raise ValueError("top_k and candidates must be at least 1")
+        if self.reranked < 1:
+            raise ValueError("reranked must be at least 1")
         if not (0 <= (self.dense_weight or 0) <= 1 and 0 <= self.whole_weight <= 1):
             raise ValueError("dense_weight and whole_weight are shares from 0 to 1")
 
@@ -78,6 +83,7 @@ class HybridRetriever(BaseRetriever):
     embeddings: Embeddings
     settings: RetrievalSettings = Field(default_factory=RetrievalSettings)
     top_k: int | None = Field(default=None, ge=1)
+    reranker: Annotated[Reranker | None, SkipValidation] = None
 
     def search(
         self,
@@ -91,7 +97,7 @@ class HybridRetriever(BaseRetriever):
         """The best `top_k` passages (by default the retriever's, then the settings' number), near-duplicates collapsed.
 
         `filter` narrows documents as `PassageStore.document_keys` has it; `timings` receives milliseconds by stage.
-        Raises `UnknownFilter`, `IndexDamaged`, and what the embedder raises.
+        Raises `UnknownFilter`, `IndexDamaged`, and what the embedder and the reranker raise.
         """
         top_k = self.settings.top_k if top_k is None and self.top_k is None else top_k or self.top_k or 1
         clock = _Clock({} if timings is None else timings)
@@ -111,8 +117,12 @@ class HybridRetriever(BaseRetriever):
             # Among equal scores the older passage, so that the order never depends on the state of the files.
             order = np.lexsort((candidates.keys, -scores))
             clock.lap("fusion")
+            described = _Described(candidates, signals, scores)
+            if self.reranker is not None:
+                order = self._reranked(self.reranker, asked.text, vector, order, described)
+                clock.lap("reranking")
             groups, is_whole = self._grouped(candidates, order, top_k)
-            hits = tuple(_hit(group, candidates, signals, scores) for group in groups)
+            hits = tuple(described.hit(group) for group in groups)
             clock.lap("passages")
             # A document that was replaced in between is gone as it was found, and was not searched as it is now.
             if is_whole or self.store.change() == view.change:
@@ -123,6 +133,25 @@ class HybridRetriever(BaseRetriever):
         if self.settings.dense_weight is None:
             return learned_scores(signals)
         return mixed_scores(candidates, self.settings.dense_weight, self.settings.whole_weight)
+
+    def _reranked(
+        self,
+        reranker: Reranker,
+        question: str,
+        vector: Vector,
+        order: NDArray[np.int64],
+        described: "_Described",
+    ) -> NDArray[np.int64]:
+        """The order with its first passages as the reranker has them; those that storage no longer has come behind."""
+        first, rest = order[: self.settings.reranked], order[self.settings.reranked :]
+        keys = described.candidates.keys
+        passages = self.store.hydrate(keys[first].tolist())
+        there = np.array([place for place in first.tolist() if int(keys[place]) in passages], np.int64)
+        hits = [described.hit(Group(place, passages[int(keys[place])], [])) for place in there.tolist()]
+        scores = reranker.scores(question, vector, hits)
+        reordered = there[best_first(scores, len(hits))]
+        described.note_reranked(there, reordered, scores)
+        return np.concatenate([reordered, np.setdiff1d(first, there), rest])
 
     def _embedded(self, text: str) -> Vector:
         if isinstance(self.embeddings, QuestionEmbedder):
@@ -187,17 +216,40 @@ def _merged(weights: Mapping[str, float], spelled: Mapping[str, str]) -> dict[st
     return merged
 
 
-def _hit(group: Group, candidates: Candidates, of_candidates: Signals, scores: NDArray[np.float32]) -> Hit:
-    candidate = group.candidate
-    signals = {
-        "dense": float(candidates.windows[candidate]),
-        "whole": float(candidates.whole[candidate]),
-        "lexical": float(candidates.words[candidate]),
-        "coverage": float(of_candidates.words_of_passages[candidate]),
-    }
-    places = tuple(Place(other.document_id, other.external_id, other.title, other.spans) for other in group.others)
-    windows = candidates.window_scores(candidate)
-    return Hit(group.passage, float(scores[candidate]), signals, windows, places)
+class _Described:
+    """What is known of the candidates of one search, as it is told with a hit."""
+
+    def __init__(self, candidates: Candidates, signals: Signals, scores: NDArray[np.float32]) -> None:
+        self.candidates = candidates
+        self._signals = signals
+        self._scores = scores
+        self._reranked: dict[int, float] = {}
+
+    def note_reranked(
+        self, before: NDArray[np.int64], after: NDArray[np.int64], reranker_scores: NDArray[np.float32]
+    ) -> None:
+        """Passes the fused scores of the candidates `before` on to the same `after`, best to best.
+
+        So scores fall along the hits and stay on the scale that all else is fitted to, whatever the reranker's is.
+        """
+        self._reranked = dict(zip(before.tolist(), reranker_scores.tolist(), strict=True))
+        scores = self._scores.copy()
+        scores[after] = self._scores[before]
+        self._scores = scores
+
+    def hit(self, group: Group) -> Hit:
+        candidate = group.candidate
+        signals = {
+            "dense": float(self.candidates.windows[candidate]),
+            "whole": float(self.candidates.whole[candidate]),
+            "lexical": float(self.candidates.words[candidate]),
+            "coverage": float(self._signals.words_of_passages[candidate]),
+        }
+        if candidate in self._reranked:
+            signals["reranker"] = self._reranked[candidate]
+        places = tuple(Place(other.document_id, other.external_id, other.title, other.spans) for other in group.others)
+        windows = self.candidates.window_scores(candidate)
+        return Hit(group.passage, float(self._scores[candidate]), signals, windows, places)
 
 
 def _document(hit: Hit) -> Document:

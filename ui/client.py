@@ -125,6 +125,11 @@ class ApiClient:
     def cancel_golden_run(self, knowledge_base: str, run: str) -> None:
         self._send("POST", f"/api/knowledge-bases/{knowledge_base}/golden-runs/{run}/cancel")
 
+    def calibrate_by_golden_run(self, knowledge_base: str, run: str, false_answers: float) -> Json:
+        """Sets when the knowledge base refuses; what it does to the run's questions."""
+        path = f"/api/knowledge-bases/{knowledge_base}/golden-runs/{run}/calibrate"
+        return self._json("POST", path, json={"false_answers": false_answers})
+
     def delete_golden_run(self, knowledge_base: str, run: str) -> None:
         self._send("DELETE", f"/api/knowledge-bases/{knowledge_base}/golden-runs/{run}")
 

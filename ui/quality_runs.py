@@ -8,7 +8,7 @@ from typing import Final
 
 import streamlit as st
 
-from ui import problems, style
+from ui import problems, quality_calibration, style
 from ui.client import ApiClient, Json
 from ui.quality_questions import told
 from ui.texts import Language, text
@@ -141,6 +141,8 @@ def _show_outcome(api: ApiClient, language: Language, knowledge_base: str, run: 
     if run["figures"]:
         with st.expander(text("golden_figures", language)):
             table(*_figures(language, run["figures"]))
+    if run["status"] == "done":
+        quality_calibration.show(api, language, knowledge_base, run)
     failed = run["done"] - passed
     if not failed:
         if run["status"] == "done":

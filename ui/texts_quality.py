@@ -63,6 +63,31 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "golden_figures": ("Figures", "指标"),
     "golden_failures": ("What failed, and why ({number:,})", "未通过的问题及原因（{number:,}）"),
     "golden_no_failures": ("Every question passed.", "全部通过。"),
+    "golden_calibrate": ("When to refuse", "何时拒答"),
+    "golden_calibrate_more": (
+        "Sets below which probability this knowledge base says that the manuals do not answer, by this run's "
+        "questions. Fewer false answers mean more false refusals.",
+        "按本次测试的问题设定：概率低于多少时，此知识库答复“手册中没有答案”。误答越少，误拒越多。",
+    ),
+    "golden_wanted": (
+        "False answers wanted, in % of the questions not in the manuals",
+        "允许的误答率（占手册中没有答案的问题的百分比）",
+    ),
+    "golden_calibrate_now": ("Set the threshold", "设定阈值"),
+    "golden_calibrated": (
+        "Set: refuses below {threshold:.4g}. Of this run's questions: {answers:.1%} false answers (95%: "
+        "{answers_low:.0%} – {answers_high:.0%}), {refusals:.1%} false refusals (95%: {refusals_low:.0%} – "
+        "{refusals_high:.0%}). Of further questions not in the manuals, at most {expected:.1%} are expected to be "
+        "answered.",
+        "已设定：概率低于 {threshold:.4g} 时拒答。本次测试的问题中，误答 {answers:.1%}（95% 区间 {answers_low:.0%} – "
+        "{answers_high:.0%}），误拒 {refusals:.1%}（95% 区间 {refusals_low:.0%} – {refusals_high:.0%}）。"
+        "今后手册中没有答案的问题，预计误答不超过 {expected:.1%}。",
+    ),
+    "golden_calibrate_add": (
+        "Too few questions to expect as little as wanted: add {missing:,} that the manuals do not answer, "
+        "and run again.",
+        "问题太少，无法保证所需的误答率：请再添加 {missing:,} 个手册中没有答案的问题，然后重新测试。",
+    ),
     "no_golden_runs": ("No runs yet", "还没有测试记录"),
     "no_golden_runs_more": (
         "Begin one above; it asks every golden question.",

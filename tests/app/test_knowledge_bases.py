@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from app.knowledge_base_settings import LOWEST_FALSE_ANSWERS
 from app.models import Base, KnowledgeBase
+from rag.answerers.extractive.confidence import fitted_model
 from tests.installation import Installation
 
 PATH = "/api/knowledge-bases"
@@ -38,6 +40,8 @@ def test_a_name_is_given_once_and_finds_like_the_id(installation: Installation) 
         {"name": "x", "language": "English"},
         {"name": "x", "settings": {"dense_weight": 2}},
         {"name": "x", "settings": {"unknown": 1}},
+        {"name": "x", "settings": {"false_answers": 0.01}},
+        {"name": "x", "settings": {"false_answers": 0.1, "refuse_below": 0.2}},
         {"name": "x", "color": "red"},
     ],
 )
@@ -60,6 +64,19 @@ def test_settings_are_changed_one_by_one_and_used_at_once(installation: Installa
     assert [hit["score"] for hit in installation.search("kettle")] != by_vectors
     installation.client.patch(f"{PATH}/manuals", json={"settings": {"dense_weight": None}})
     assert installation.get(f"{PATH}/manuals")["settings"] == {"refuse_below": 0.1}
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_one_setting_decides_when_to_refuse(installation: Installation) -> None:
+    installation.client.patch(f"{PATH}/manuals", json={"settings": {"refuse_below": 0.1}})
+    both = installation.client.patch(f"{PATH}/manuals", json={"settings": {"false_answers": 0.1}})
+    assert both.status_code == 400
+    assert "set one of them, and the other to null" in both.json()["error"]["message"]
+    assert installation.get(f"{PATH}/manuals")["settings"] == {"refuse_below": 0.1}
+    instead = {"false_answers": LOWEST_FALSE_ANSWERS, "refuse_below": None}
+    changed = installation.client.patch(f"{PATH}/manuals", json={"settings": instead})
+    assert changed.json()["settings"] == {"false_answers": LOWEST_FALSE_ANSWERS}
+    assert fitted_model().for_false_answers(LOWEST_FALSE_ANSWERS) < 1, "the lowest share has a threshold"
 
 
 def test_deleting_leaves_nothing(installation: Installation) -> None:

@@ -61,6 +61,9 @@ def test_golden_questions_are_run_and_compared(desk: Desk, page: Page, product: 
     expect(first).to_contain_text("Expected: gone.md · 30 minutes")
     expect(first).to_contain_text("Found: kettle.md")
     desk.picture("quality-run")
+    first.get_by_text("When to refuse").click()
+    first.get_by_role("button", name="Set the threshold").click()
+    expect(first).to_contain_text("add 9 more that the manuals do not answer")
 
     page.get_by_text("Try other settings").click()
     page.get_by_label("Refuse below this probability").fill("1")

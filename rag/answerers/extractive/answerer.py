@@ -22,7 +22,9 @@ from rag.answerers.extractive.doubts import as_written, doubt_of, doubt_told
 from rag.answerers.extractive.parts import Asked, asked_for, rows_named
 from rag.answerers.extractive.places import place, section_of
 from rag.answerers.extractive.ranking import ReadHit, inverse_frequencies, rank_units, read_hit
+from rag.answerers.extractive.sections import from_more_sections
 from rag.answerers.extractive.terms import codes_in
+from rag.breadth import breadth_of
 from rag.citations import CitationList, guarded
 from rag.language import PHRASES, Phrases, language_of
 from rag.types import (
@@ -91,6 +93,8 @@ class ExtractiveAnswerer:
         asked = asked_for(words, frequencies)
         ranked = rank_units(words, read, frequencies, _quotable(read, asked))
         chosen = choose(asked, read, ranked, self._settings.limits)
+        if breadth := breadth_of(words):
+            chosen = from_more_sections(breadth, asked, read, chosen, self._settings.limits)
         answering = next((quote.hit for quote in chosen if not quote.context), 0)
         fitted = self._confidence
         signals = confidence_features(words, read, answering, frequencies, fitted.typical) if read else {}

@@ -4,7 +4,7 @@ Owns the choice and its limits. Does not write text: it hands back ranges of pas
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from rag.answerers.extractive.clauses import best_clauses
@@ -28,7 +28,8 @@ class ChoiceLimits:
     code_lines: of an example that a line leads to. enough: sentences are added until they hold this share of the
     probability. worth: how probable a further sentence must be, by the best one's; worth_more: the same where
     connected text is asked for. second_passage: how probable a sentence of a second passage, or a lone item of a
-    list, must be to stand behind others.
+    list, must be to stand behind others. sections, broad_words: of an answer from several places of a manual, and
+    section_words of each of its further ones.
     """
 
     words: int = 60
@@ -43,6 +44,14 @@ class ChoiceLimits:
     worth: float = 0.03
     worth_more: float = 0.35
     second_passage: float = 0.3
+    sections: int = 3
+    broad_words: int = 120
+    section_words: int = 40
+
+    def of_section(self) -> "ChoiceLimits":
+        """Those of a further place, beside others."""
+        words = self.section_words
+        return replace(self, words=words, list_words=words, step_words=2 * words, sentences=2)
 
 
 @dataclass(frozen=True, slots=True)
