@@ -16,8 +16,7 @@ from rag import types as rag
 from rag.answerers.base import GUARD, NOT_FOUND
 from rag.answerers.fallback import FALLBACK, FallbackReason
 
-CACHED = "cached"
-"""The name under which an answer's details tell that it had been made before."""
+CACHED = "cached"  # the name under which an answer's details tell that it had been made before
 
 Role = Literal["customer", "assistant", "agent", "system"]
 MessageStatus = Literal["received", "answering", "answered", "stopped", "failed"]

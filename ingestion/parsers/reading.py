@@ -69,7 +69,8 @@ def check_packing(member: zipfile.ZipInfo, name: str) -> None:
     """
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         kind = _OTHER_PACKING.get(member.compress_type, f"method {member.compress_type}")
-        raise UnsupportedType(f"{name} is packed by {kind}: pack it again by the usual method, which is called Deflate")
+        shown = "".join(character if character.isprintable() else "?" for character in name)  # damage, or malice
+        raise UnsupportedType(f"{shown} is packed by {kind}: pack it again by the usual method, called Deflate")
 
 
 def read_bytes(path: Path, limits: Limits) -> bytes:

@@ -149,6 +149,15 @@ def test_what_zipfile_unpacks_all_at_once_is_refused_alone(
         list(parser_for(tmp_path / "a.docx", Limits()).parse(Source(tmp_path / "a.docx", "a.docx"), Limits()))
 
 
+def test_a_damaged_name_reaches_nobody_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.docx"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a\x1b[31m\x03.xml", "x")
+    with pytest.raises(UnsupportedType) as refused:
+        list(parser_for(path, Limits()).parse(Source(path, path.name), Limits()))
+    assert str(refused.value).isprintable()
+
+
 def test_pictures_are_documents_only_where_there_are_no_web_pages() -> None:
     assert worth_reading(["scan/1.png", "scan/2.jpg"]) == ["scan/1.png", "scan/2.jpg"]
     assert worth_reading(["a.html", "images/note.png", "report.pdf"]) == ["a.html", "report.pdf"]
