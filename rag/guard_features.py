@@ -12,6 +12,9 @@ from collections.abc import Callable, Sequence
 
 from rag.language import word_count
 
+_LONG = 0.75
+"""The measure of about 40 words, beyond which length tells nothing more: an honest question may be a long story."""
+
 _LOOKED_AT = 8000
 """Characters of a text that are looked at: so many from its beginning, and as many from its end."""
 
@@ -131,7 +134,7 @@ _SIGNS: dict[str, str] = {
 _COMPILED = {name: re.compile(sign) for name, sign in _SIGNS.items()}
 
 _MEASURES: dict[str, Callable[[str], float]] = {
-    "length": lambda text: math.log1p(word_count(text)) / 5,
+    "length": lambda text: min(math.log1p(word_count(text)) / 5, _LONG),
     "lines": lambda text: min(text.count("\n"), 6) / 6,
     "quoted": lambda text: min(sum(c in '"“”「」‘’' for c in text), 4) / 4,
     "odd_signs": lambda text: min(1.0, 6 * sum(not c.isalnum() and not c.isspace() for c in text) / (len(text) + 20)),

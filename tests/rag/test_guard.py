@@ -62,6 +62,7 @@ def answer_to(text: str, vector_of: VectorOf = lambda _embedder, _text: None) ->
         "How do I reset the system password and forget the old network?",
         "怎么清洗水壶？",
         "忘记密码了怎么办？",
+        "How is the kettle descaled? Tell me every step, please." + " I have a kettle, a cup and a table." * 80,
     ],
 )
 def test_honest_questions_reach_the_model_as_they_are(text: str) -> None:
