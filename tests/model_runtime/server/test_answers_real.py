@@ -33,6 +33,9 @@ STOP_AFTER_S = AnswersSettings().stop_after_reader_left_s
 NEVER_WRITTEN = "<gh_stars>"
 """A token of SmolLM2's that no prose has. With it as the end of an answer, no answer ends by itself."""
 
+ATTEMPTS = 8
+"""Answerdesk itself ends an answer that repeats itself or says that the manuals do not say, whatever the model wants."""
+
 READY_S = 300
 """For a server to be up again: half a minute where nothing else runs."""
 
@@ -123,17 +126,21 @@ def test_it_answers(opened: Desk) -> None:
 
 @pytest.mark.parametrize(("question", "seen"), [(SHORT, "token"), (LONG, "retrieval")], ids=["writing", "prefill"])
 def test_a_reader_who_leaves_has_the_request_aborted(runtime: Runtime, opened: Desk, question: str, seen: str) -> None:
-    finished = runtime.finished
-    conversation = opened.conversation()
-    body = {"text": question}
-    with opened.client.stream("POST", f"{conversation}/messages", json=body, headers=SSE, timeout=300) as response:
-        events = read_events(response)  # held, for with it the connection goes
-        next(name for name, _, _ in events if name == seen)
-        wait_until(lambda: runtime.busy >= 1, 60)
-    left = time.monotonic()
-    wait_until(lambda: _answer_in(opened, conversation)["status"] != "answering", 60)
-    wait_until(lambda: runtime.busy == 0, 60)
-    took = time.monotonic() - left
+    for attempt in range(ATTEMPTS):
+        finished = runtime.finished
+        conversation = opened.conversation()
+        body = {"text": f"Case {attempt}. {question}"}
+        with opened.client.stream("POST", f"{conversation}/messages", json=body, headers=SSE, timeout=300) as response:
+            events = read_events(response)  # held, for with it the connection goes
+            next(name for name, _, _ in events if name == seen)
+            # So that there is something to abort.
+            wait_until(lambda: runtime.busy >= 1 or _has_ended(opened, conversation), 60)  # noqa: B023  called at once
+        left = time.monotonic()
+        wait_until(lambda: _has_ended(opened, conversation), 60)  # noqa: B023  likewise
+        wait_until(lambda: runtime.busy == 0, 60)
+        took = time.monotonic() - left
+        if _answer_in(opened, conversation)["status"] != "answered":
+            break
     assert _answer_in(opened, conversation)["status"] == "stopped", _answer_in(opened, conversation)
     assert runtime.finished == finished, "it must not have run to its end"
     sys.stdout.write(f"vLLM was free {took:.1f} s after the reader had left; the goal on a quiet machine is 3 s.\n")
@@ -171,6 +178,10 @@ def _make_endless(model: Path) -> None:
         said = json.loads((model / name).read_text(encoding="utf-8"))
         said["eos_token" if end == NEVER_WRITTEN else "eos_token_id"] = end
         (model / name).write_text(json.dumps(said), encoding="utf-8")
+
+
+def _has_ended(opened: Desk, conversation: str) -> bool:
+    return bool(_answer_in(opened, conversation)["status"] != "answering")
 
 
 def _answer_in(opened: Desk, conversation: str) -> dict[str, Any]:
