@@ -34,7 +34,7 @@ NEVER_WRITTEN = "<gh_stars>"
 """A token of SmolLM2's that no prose has. With it as the end of an answer, no answer ends by itself."""
 
 ATTEMPTS = 8
-"""Answerdesk itself ends an answer that repeats itself or says that the manuals do not say, whatever the model wants."""
+"""Answerdesk itself ends an answer that repeats itself, or that says the manuals do not say."""
 
 READY_S = 300
 """For a server to be up again: half a minute where nothing else runs."""
