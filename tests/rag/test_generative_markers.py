@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rag.answerers.generative.answerer import GenerativeAnswerer
@@ -159,6 +159,7 @@ FRAGMENTS = st.sampled_from(
 
 
 @settings(max_examples=400, deadline=None)
+@example(["WWW.", "1]"], 1)
 @given(st.lists(FRAGMENTS | st.text(max_size=8), max_size=60), st.integers(1, 9))
 def test_no_lie_reaches_the_reader(fragments: list[str], size: int) -> None:
     said = "".join(fragments) + "."
@@ -202,6 +203,7 @@ def test_bombs_cost_no_more_than_their_length(bomb: str) -> None:
         ("<img src=//evil.example/x> <a href='x'>y</a> <!-- z --> <https://evil.example> [1]", None),
         ("See https://kettle.example/help.evil.example and https://kettle.exampl [1]", None),
         ("Rinse. [1](https://evil.example)", None),
+        ("Fill it with 70 ml and ask at www.7.example or https://70.example. [1]", None),
         ("See https://kettle.example/help. [2]", "https://kettle.example/help"),
         ("See www.kettle.example, please. [2]", "www.kettle.example"),
     ],

@@ -261,7 +261,8 @@ class AnswerWriter:
         self.counts.not_found += 1
         self.missing += missing
         if self.when_not_found is WhenNotFound.FLAG:
-            self._show(_note(sentence, missing))
+            note, _ = unlinked(_note(sentence, missing), "", self._addresses)
+            self._show(note)
         elif begun is not None:
             self.counts.dropped += 1
             self._undo(begun)

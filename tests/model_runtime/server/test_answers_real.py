@@ -34,7 +34,7 @@ NEVER_WRITTEN = "<gh_stars>"
 """A token of SmolLM2's that no prose has. With it as the end of an answer, no answer ends by itself."""
 
 ATTEMPTS = 8
-"""Answerdesk itself ends an answer that repeats itself, or that says the manuals do not say."""
+"""Answerdesk itself ends an answer that repeats itself, that says the manuals do not say, or that says nothing."""
 
 READY_S = 300
 """For a server to be up again: half a minute where nothing else runs."""
@@ -118,7 +118,9 @@ def opened(runtime: Runtime, tmp_path: Path) -> Iterator[Desk]:
 
 
 def test_it_answers(opened: Desk) -> None:
-    answer = opened.ask("brief", SHORT).raise_for_status().json()
+    replies = (opened.ask("brief", SHORT) for _ in range(ATTEMPTS))
+    reply = next(reply for reply in replies if not _says_nothing(reply.json()))
+    answer = reply.raise_for_status().json()
     assert (answer["status"], answer["answerer"], answer["model"]) == ("answered", "generative", "smollm2-moe")
     assert answer["text"]
     assert answer["timings_ms"]["first_token"] > 0
@@ -151,14 +153,18 @@ def test_a_reader_who_leaves_has_the_request_aborted(runtime: Runtime, opened: D
 def test_killed_in_mid_answer(runtime: Runtime, opened: Desk, victim: str) -> None:
     wait_until(lambda: runtime.command("status", check=False)["state"] == "ready", READY_S)
     before = runtime.command("status")
-    conversation = opened.conversation()
-    told: list[tuple[str, Any]] = []
-    body = {"text": SHORT}
-    with opened.client.stream("POST", f"{conversation}/messages", json=body, headers=SSE, timeout=300) as response:
-        for name, _, data in read_events(response):
-            if name == "token" and "token" not in dict(told):
-                os.kill(_victim(before["processes"], victim), signal.SIGKILL)
-            told.append((name, data))
+    for _ in range(ATTEMPTS):
+        conversation = opened.conversation()
+        told: list[tuple[str, Any]] = []
+        body = {"text": SHORT}
+        with opened.client.stream("POST", f"{conversation}/messages", json=body, headers=SSE, timeout=300) as response:
+            for name, _, data in read_events(response):
+                if name == "token" and "token" not in dict(told):
+                    os.kill(_victim(before["processes"], victim), signal.SIGKILL)
+                told.append((name, data))
+        if "token" in dict(told):
+            break
+    assert "token" in dict(told), told[-3:]
     assert [name for name, _ in told][-2:] == ["error", "done"], told[-3:]
     assert told[-2][1]["error"]["code"] == "runtime_down", told[-2]
     question, answer = opened.client.get(conversation).json()["messages"]
@@ -178,6 +184,11 @@ def _make_endless(model: Path) -> None:
         said = json.loads((model / name).read_text(encoding="utf-8"))
         said["eos_token" if end == NEVER_WRITTEN else "eos_token_id"] = end
         (model / name).write_text(json.dumps(said), encoding="utf-8")
+
+
+def _says_nothing(reply: dict[str, Any]) -> bool:
+    """Whether the model wrote nothing to show: drawn at random, an answer may begin with what ends it."""
+    return "empty answer" in reply.get("error", {}).get("message", "")
 
 
 def _has_ended(opened: Desk, conversation: str) -> bool:
