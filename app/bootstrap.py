@@ -47,6 +47,7 @@ from rag.answerers.generative.answerer import GenerativeAnswerer, GenerativeSett
 from rag.answerers.generative.writer import WhenNotFound
 from rag.answerers.small_talk import small_talk_in
 from rag.chain import AnswerChain, ChainSettings, normalised
+from rag.dictionary import Dictionary
 from rag.guard_answerer import GuardAnswerer
 from rag.index import KnowledgeBaseIndex
 from rag.product_search import ProductSearcher
@@ -91,8 +92,11 @@ class Services:
         )
         model = settings.embedder
         self.embedders = Embedders("" if model.uses_default_model else model.model, load)
+        self.dictionary = Dictionary(settings.cache_folder) if settings.retrieval.dictionary else None
         self.generations = OpenGenerations(
-            self.database, settings.index_folder, self.embedders, self._question_embedder, lambda: self.reranker
+            *(self.database, settings.index_folder, self.embedders, self._question_embedder),
+            reranker=lambda: self.reranker,
+            dictionary=self.dictionary,
         )
         self.finding = Turns()  # by generation: what its documents are found to be (`app.document_report`)
         self.page_drawer = PageDrawer(DrawingLimits(settings.ingestion.parser_memory_mb))

@@ -22,11 +22,21 @@ their status and code here too (`status_and_code`).
 
 from collections.abc import Mapping
 
-from rag.errors import CannotCalibrate, IndexDamaged, ModelBusy, ModelFailed, ModelUnreachable, RagError, UnknownFilter
+from rag.errors import (
+    CannotCalibrate,
+    DictionaryUnusable,
+    IndexDamaged,
+    ModelBusy,
+    ModelFailed,
+    ModelUnreachable,
+    RagError,
+    UnknownFilter,
+)
 
 _OF_RAG: dict[type[RagError], tuple[int, str]] = {
     UnknownFilter: (400, "bad_filter"),
     CannotCalibrate: (409, "conflict"),
+    DictionaryUnusable: (503, "dictionary_unusable"),
     IndexDamaged: (503, "index_damaged"),
     ModelFailed: (503, "answer_failed"),
     ModelUnreachable: (503, "runtime_down"),

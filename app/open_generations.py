@@ -21,6 +21,7 @@ from app.models import Generation, KnowledgeBase
 from app.passages import SqlPassageStore
 from ingestion.chunker import ChunkerSettings
 from model_runtime.embedder import Embedder
+from rag.dictionary import Dictionary
 from rag.index import KnowledgeBaseIndex
 from rag.rerank import Reranker
 from rag.retriever import HybridRetriever, RetrievalSettings, SearchResult
@@ -59,12 +60,14 @@ class OpenGenerations:
         embedders: Embedders,
         question_embedder: Callable[[Embedder], Embeddings],
         reranker: Callable[[], Reranker | None],
+        dictionary: Dictionary | None,
     ) -> None:
         self.database = database
         self.embedders = embedders
         self._index_folder = index_folder
         self._question_embedder = question_embedder
         self._reranker = reranker
+        self._dictionary = dictionary
         self._lock = RLock()
         self._open: dict[str, _Open] = {}
 
@@ -88,7 +91,12 @@ class OpenGenerations:
         with self._lock:
             open_ = self._opened(generation)
             made = HybridRetriever(
-                index=open_.index, store=open_.store, embeddings=embeddings, settings=settings, reranker=reranker
+                index=open_.index,
+                store=open_.store,
+                embeddings=embeddings,
+                settings=settings,
+                reranker=reranker,
+                dictionary=self._dictionary,
             )
             return open_.retrievers.setdefault(settings, made)
 

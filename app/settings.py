@@ -108,6 +108,11 @@ class RetrievalSettings(Section):
         description="A cross-encoder that looks at the first passages again: a folder, or a hub id already downloaded. "
         "Empty is off; slow without a GPU; needs `make torch`.",
     )
+    dictionary: bool = Field(
+        True,
+        description="Words of a question that no passage has are also searched for in Chinese, or in English, as a "
+        "dictionary translates them.",
+    )
     reranked_passages: int = Field(20, ge=2, le=100, description="Passages that the reranker looks at.")
 
 

@@ -34,6 +34,8 @@ class WarmUp:
         }
         self.warnings: dict[str, str] = {}
         self._coming: frozenset[str] = frozenset()  # those of the warnings that are about generations
+        if services.dictionary is not None:
+            self.problems["dictionary"] = "The dictionary is being prepared."
         if services.settings.retrieval.reranker:
             self.problems["reranker"] = "The reranker is being loaded."
         self._services = services
@@ -57,6 +59,14 @@ class WarmUp:
             self.problems["embedder"] = f"The embedder cannot be loaded: {error}"
             return
         del self.problems["embedder"]
+        try:
+            if self._services.dictionary is not None:
+                self._services.dictionary.prepare()
+        except Exception as error:  # noqa: BLE001  likewise
+            _LOG.exception("The dictionary cannot be prepared.")
+            self.problems["dictionary"] = f"The dictionary cannot be prepared: {error}"
+            return
+        self.problems.pop("dictionary", None)
         try:
             _ = self._services.reranker
         except Exception as error:  # noqa: BLE001  likewise

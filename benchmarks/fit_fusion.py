@@ -32,7 +32,7 @@ FAMILIES = {
     "cmrc2018": ("cmrc2018",),
 }
 FOREIGN = ("english over chinese", "chinese over english")
-FOREIGN_SIGNALS = ("whole_if_foreign", "middle_if_foreign")
+FOREIGN_SIGNALS = ("whole_if_foreign", "middle_if_foreign", "translated", "translated_in_passage")
 MIX_SHARE = 0.65
 """Of the vectors in the plain mix; the learned weights are written on its scale."""
 
@@ -103,7 +103,8 @@ def questions_seen(each: EmbeddedSet) -> list[Seen]:
         spelled = view.spelling(own)
         own = [spelled.get(word, word) for word in own]
         weights = {word: float(own.count(word)) for word in own}
-        candidates = view.search(vector, weights, RetrievalSettings().candidates)
+        foreign = view.foreign_words(own, retriever.dictionary) if retriever.dictionary else ()
+        candidates = view.search(vector, weights, RetrievalSettings().candidates, foreign=foreign)
         documents = np.array([document_of[key] for key in candidates.keys.tolist()])
         mixed = mixed_scores(candidates, MIX_SHARE, 0.0)
         found.append(Seen(signals_of(candidates, own), mixed, documents, (asked.document, *asked.also)))

@@ -15,11 +15,13 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
+from app.settings import Settings
 from ingestion.chunker import CHUNKER_VERSION, Chunker, ChunkerSettings
 from ingestion.parsers.plain_blocks import plain_page
 from ingestion.types import ParsedPage
 from model_runtime.embedder import Embedder, load_embedder
 from rag.chain import normalised
+from rag.dictionary import Dictionary
 from rag.index import KnowledgeBaseIndex
 from rag.retriever import HybridRetriever
 from rag.types import IndexedPassage, Passage, PassageChanges, Span, Vectors
@@ -118,7 +120,9 @@ class EmbeddedSet:
             cache, "questions", texts, lambda t: np.array([embedder.embed_question(x) for x in t])
         )
         asked_as = [normalised(text) for text in texts]  # as the chain asks them
-        self.embeddings = _Known(dict(zip([*texts, *asked_as], [*asked_vectors, *asked_vectors], strict=True)))
+        self.embeddings = _Known(
+            dict(zip([*texts, *asked_as], [*asked_vectors, *asked_vectors], strict=True)), embedder
+        )
 
     def retriever(self, documents: Iterable[int]) -> HybridRetriever:
         """The product's retriever over the passages of some of the documents."""
@@ -142,7 +146,8 @@ class EmbeddedSet:
             chunker=int(CHUNKER_VERSION),
         )
         index.write_snapshot(store)
-        return HybridRetriever(index=index, store=store, embeddings=self.embeddings)
+        dictionary = Dictionary(Settings().cache_folder)
+        return HybridRetriever(index=index, store=store, embeddings=self.embeddings, dictionary=dictionary)
 
     def _chunked(self) -> tuple[list[Passage], list[str]]:
         chunker = Chunker(self._embedder, ChunkerSettings())
@@ -185,13 +190,15 @@ class EmbeddedSet:
 
 
 class _Known(Embeddings):
-    """Vectors computed before; whole sets are asked several times."""
+    """Vectors computed before, for whole sets are asked several times; of other texts (sides of a question) new ones."""
 
-    def __init__(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+    def __init__(self, vectors: Mapping[str, NDArray[np.float32]], embedder: Embedder) -> None:
         self._vectors = vectors
+        self._embedder = embedder
 
     def embed_query(self, text: str) -> list[float]:
-        vector: list[float] = self._vectors[text].tolist()
+        known = self._vectors.get(text)
+        vector: list[float] = (self._embedder.embed_question(text) if known is None else known).tolist()
         return vector
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:

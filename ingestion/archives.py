@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from ingestion.errors import BadRecord, BrokenFile, EncryptedFile, PermanentError, TooLarge, UnsupportedType
 from ingestion.parsers.base import Limits, PagedParser, Parser, Resume, Source
@@ -85,7 +86,7 @@ class ZipParser:
         check_size(path, walk.limits)
         with reading(path) as file:
             try:
-                archive = zipfile.ZipFile(file)
+                archive = _opened(file)
             except _DAMAGED as error:
                 raise BrokenFile(f"{name} is damaged ({error}): pack it again and upload the new file") from error
             members = sorted((each for each in archive.infolist() if not each.is_dir()), key=_name_of)
@@ -172,7 +173,7 @@ def _unpack_on_the_way(path: Path, inside: str, unpacked: Path, limits: Limits) 
     """Unpacks the member `inside`, or the archive that it lies in; what is left of its path then."""
     with reading(path) as file:
         try:
-            archive = zipfile.ZipFile(file)
+            archive = _opened(file)
         except _DAMAGED as error:
             raise BrokenFile(f"{path.name} is damaged ({error}): upload it again") from error
         for member in archive.infolist():
@@ -203,6 +204,14 @@ def _is_furniture(name: str) -> bool:
 
 def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
+
+
+def _opened(file: IO[bytes]) -> zipfile.ZipFile:
+    """Raises one of `_DAMAGED`; also for a member without a name, which `zipfile` itself cannot ask for its kind."""
+    archive = zipfile.ZipFile(file)
+    if not all(member.filename for member in archive.infolist()):
+        raise zipfile.BadZipFile("a member has no name")
+    return archive
 
 
 def _name_of(member: zipfile.ZipInfo) -> str:

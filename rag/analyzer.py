@@ -27,6 +27,7 @@ LONGEST_WORD = 64
 _CHINESE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _LETTER = rf"[^\W_{_CHINESE}]"
 _TOKEN = re.compile(rf"(?P<chinese>[{_CHINESE}]+)|{_LETTER}+(?:[-_./:+&,'’]{_LETTER}+)*")
+_CHINESE_WORD = re.compile(f"[{_CHINESE}]")
 _JOINT = re.compile(r"[-_./:+&,]")
 _APOSTROPHE = re.compile(r"['’]")
 _DIGITS_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+")
@@ -56,6 +57,17 @@ def words(text: str) -> list[str]:
 def warm_up() -> None:
     """Reads jieba's dictionary now (about 0.6 s, once a process) instead of at the first Chinese text."""
     _dictionary.initialize()
+
+
+def is_chinese(word: str) -> bool:
+    """Whether one of the words of a text is a Chinese one; a word is never of both writings."""
+    return bool(_CHINESE_WORD.match(word))
+
+
+def commonness(word: str) -> int:
+    """How often jieba's corpus has a Chinese word, 0 for one that it does not know."""
+    _dictionary.initialize()
+    return int(_dictionary.FREQ.get(word, 0))
 
 
 class _Dictionary(jieba.Tokenizer):  # type: ignore[misc]  # jieba has no types

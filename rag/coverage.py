@@ -48,7 +48,7 @@ def coverage(
     number_of = {word: number for number, word in enumerate(counted)}
     pairs = {(one, other): (number_of[one], number_of[other]) for one, other in pairwise(asked) if one != other
              and one in number_of and other in number_of}  # fmt: skip
-    where, which = _matches(terms_of(counted), terms)
+    where, which = matches(terms_of(counted), terms)
     rows = len(first_terms) - 1
     row_of_match = np.searchsorted(first_terms, where, side="right") - 1
 
@@ -68,7 +68,7 @@ def coverage(
     return Coverage(*_shares(words_found, of_words, first_rows), *_shares(pairs_found, of_pairs, first_rows))
 
 
-def _matches(wanted: Terms, terms: Terms) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def matches(wanted: Terms, terms: Terms) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where `terms` has one of `wanted`, ascending, and which of them it is there."""
     if not len(wanted):
         return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -84,6 +84,13 @@ def _shares(found: _Found, weights: Shares, first_rows: NDArray[np.int64]) -> tu
     rows, total = len(found), float(weights.sum())
     if not rows or not total:
         return np.zeros(rows, np.float32), np.zeros(len(first_rows) - 1, np.float32)
+    of_rows, of_passages = with_fronts(found, first_rows)
+    return of_rows @ weights / total, of_passages @ weights / total
+
+
+def with_fronts(found: _Found, first_rows: NDArray[np.int64]) -> tuple[_Found, _Found]:
+    """What each row has together with its passage's row 0, and what each passage has."""
+    if not len(found):
+        return found, np.zeros((len(first_rows) - 1, found.shape[1]), np.bool_)
     fronts = found[np.repeat(first_rows[:-1], np.diff(first_rows))]
-    of_passages = np.logical_or.reduceat(found, first_rows[:-1], axis=0)
-    return (found | fronts) @ weights / total, of_passages @ weights / total
+    return found | fronts, np.logical_or.reduceat(found, first_rows[:-1], axis=0)

@@ -5,6 +5,7 @@ RagError
 ├── IndexDamaged         a snapshot on disk cannot be read; `answerdesk index rebuild` mends it
 ├── IndexBusy            another process is writing the same index
 ├── BadEvaluationFile    queries or judgements that cannot be read
+├── DictionaryUnusable   the Chinese-English dictionary is not installed, or its file is damaged
 ├── CannotCalibrate      golden questions that say too little for a threshold
 └── ModelFailed          the chat model could not answer
     ├── ModelUnreachable nothing answers at its address, it went away in mid-answer, or was silent for too long
@@ -35,6 +36,10 @@ class BadEvaluationFile(RagError):
 
 class CannotCalibrate(RagError):
     """Golden questions from which no threshold can be chosen; says what to add or to look at."""
+
+
+class DictionaryUnusable(RagError):
+    """The dictionary cannot be read; says what to install or to delete."""
 
 
 class ModelFailed(RagError):

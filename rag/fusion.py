@@ -15,12 +15,17 @@ from numpy.typing import NDArray
 
 from rag.coverage import coverage
 from rag.index_view import Candidates
+from rag.translation import translated_coverage
 
-SIGNALS = ("window", "words", "words_of_passage", "pairs", "pairs_of_passage", "whole_if_foreign", "middle_if_foreign")
+SIGNALS = (
+    *("window", "words", "words_of_passage", "pairs", "pairs_of_passage"),
+    *("whole_if_foreign", "middle_if_foreign", "translated", "translated_in_passage"),
+)
 """Of a window: its cosine, in deviations of the passages' best; the share of the question's words that it and its
-headings have; that of the passage; the same two of pairs of words side by side. The last two count by the share of
-the question that no candidate has a word for, as of a question in another language: the cosine of the whole passage,
-and how near the window is to the middle of all windows, from where it is near to every question."""
+headings have; that of the passage; the same two of pairs of words side by side. The last four count by the share of
+the question that no candidate has a word for, as of a question in another language: the cosine of the whole passage;
+how near the window is to the middle of all windows, from where it is near to every question; the share of the foreign
+words that the window translates; that of the passage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,9 @@ def signals_of(candidates: Candidates, asked: Sequence[str]) -> Signals:
     of = passages[is_window]
     mean, deviation = _spread(candidates.windows)
     foreign = 1 - float(found.of_passages.max(initial=0.0))
+    in_rows, in_passages = translated_coverage(
+        candidates.foreign_words, candidates.terms, candidates.term_starts, candidates.row_starts
+    )
     columns = (
         (candidates.row_scores[is_window] - mean) / deviation,
         found.of_windows[is_window],
@@ -61,6 +69,8 @@ def signals_of(candidates: Candidates, asked: Sequence[str]) -> Signals:
         found.pairs_of_passages[of],
         foreign * (candidates.whole[of] - mean) / deviation,
         foreign * (candidates.row_middles[is_window] - mean) / deviation,
+        foreign * in_rows[is_window],
+        foreign * in_passages[of],
     )
     windows = np.stack(columns, axis=1).astype(np.float32)
     return Signals(windows, np.searchsorted(of, np.arange(len(counts))), found.of_passages)

@@ -6,16 +6,18 @@ number of threads may search it while a newer one is made. Does not know storage
 Passages are numbered: those of the snapshot first, in ascending order of key, then the tail in the order of adding.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.dictionary import Dictionary
 from rag.errors import IndexDamaged
 from rag.snapshot import Snapshot
 from rag.spelling import corrected
 from rag.terms import GrowingTerms, PassageTerms, Terms
+from rag.translation import ForeignWord, foreign_words, shared_out
 from rag.types import IndexedPassage, PassageChanges, Vector
 from rag.vector_index import GrowingVectors, middle_of, rows_of
 from rag.word_index import WordReader
@@ -40,7 +42,8 @@ class Candidates:
     rows: all vectors of all candidates, float32 [rows, dimension]; those of candidate i begin at row_starts[i], int64
     [n + 1], with its whole passage; row_scores float32 [rows]: their cosines. terms: the words of all rows, those of
     row r from term_starts[r] on, int64 [rows + 1]. row_middles float32 [rows]: product with the mean of all vectors.
-    word_weights: what each word of the question counts, by how rare it is.
+    word_weights: what each word of the question counts, by how rare it is. foreign_words: those that no passage has
+    and the dictionary translates into words that passages have.
     """
 
     keys: NDArray[np.int64]
@@ -54,6 +57,7 @@ class Candidates:
     term_starts: NDArray[np.int64]
     row_middles: Scores
     word_weights: Mapping[str, float]
+    foreign_words: Sequence[ForeignWord] = ()
 
     def whole_vector(self, candidate: int) -> Vector:
         """The vector of the whole passage, float32 [dimension]."""
@@ -174,24 +178,27 @@ class IndexView:
         wanted: int,
         documents: NDArray[np.int64] | None = None,
         lap: Callable[[str], None] | None = None,
+        foreign: Sequence[ForeignWord] = (),
     ) -> Candidates:
         """The `wanted` best passages by vectors and the `wanted` best by words, with all scores of all of them.
 
         `question` is a normalised float32 vector; `weights` are the words of the question and how much each counts;
         `documents` are the keys of the documents to search in, None for all. `lap` is told when a stage has ended.
+        A foreign word is searched for by all its translations, which together count as one word.
         """
         lap = lap or _untimed
         admitted = self._live if documents is None else self._live & np.isin(self._documents, documents)
         by_vectors = self._nearest(question, wanted, admitted)
         lap("vector_search")
-        by_words, word_scores = self._matching(weights, wanted, admitted, documents)
+        searched = {**shared_out(foreign), **weights}
+        by_words, word_scores = self._matching(searched, wanted, admitted, documents)
         numbers = np.union1d(by_vectors, by_words)
         all_words = np.zeros(len(numbers), np.float32)
         all_words[np.searchsorted(numbers, by_words)] = word_scores
         unscored = np.setdiff1d(by_vectors, by_words)
-        all_words[np.searchsorted(numbers, unscored)] = self._word_scores(weights, unscored)
+        all_words[np.searchsorted(numbers, unscored)] = self._word_scores(searched, unscored)
         lap("word_search")
-        candidates = self._scored(question, numbers, all_words, self._word_weights(weights))
+        candidates = self._scored(question, numbers, all_words, self._word_weights(weights), foreign)
         lap("vector_search")
         return candidates
 
@@ -281,28 +288,36 @@ class IndexView:
         """The inverse document frequency of each word over snapshot and tail together; None when there is no tail."""
         if not self._tail_count:
             return None
-        passages = self._tail_count + (self._reader.statistics.passages if self._reader else 0)
-        return {word: inverse_document_frequency(passages, self._containing(word)) for word in weights}
+        return {word: self._rarity(word) for word in weights}
 
     def spelling(self, asked: Iterable[str]) -> dict[str, str]:
         """For words of a question that no passage has, the word that was probably meant, if there is one."""
         meant = {word: corrected(word, self._containing) for word in asked}
         return {word: other for word, other in meant.items() if other is not None}
 
+    def foreign_words(self, asked: Sequence[str], dictionary: Dictionary) -> list[ForeignWord]:
+        """Words of a question in order that no passage has but a translation of them; `translation.foreign_words`."""
+        return foreign_words(asked, dictionary, self._containing, self._rarity)
+
+    def _rarity(self, word: str) -> float:
+        passages = self._tail_count + (self._reader.statistics.passages if self._reader else 0)
+        return inverse_document_frequency(passages, self._containing(word))
+
     def _word_weights(self, weights: Mapping[str, float]) -> dict[str, float]:
         """What each word counts in coverage: how rare it is, once however often it was said."""
-        passages = self._tail_count + (self._reader.statistics.passages if self._reader else 0)
-        return {
-            word: min(weight, 1.0) * inverse_document_frequency(passages, self._containing(word))
-            for word, weight in weights.items()
-        }
+        return {word: min(weight, 1.0) * self._rarity(word) for word, weight in weights.items()}
 
     def _containing(self, word: str) -> int:
         in_snapshot = self._reader.containing(word) if self._reader else 0
         return in_snapshot + self._tail.words.containing(word, self._tail_count)
 
     def _scored(
-        self, question: Vector, numbers: Numbers, word_scores: Scores, word_weights: Mapping[str, float]
+        self,
+        question: Vector,
+        numbers: Numbers,
+        word_scores: Scores,
+        word_weights: Mapping[str, float],
+        foreign: Sequence[ForeignWord],
     ) -> Candidates:
         rows = rows_of(self._first_rows, numbers)
         of_snapshot = rows[: np.searchsorted(rows, self._main_rows)]  # ascending, like the numbers
@@ -327,6 +342,7 @@ class IndexView:
             *self._terms_of(of_snapshot, rows[len(of_snapshot) :] - self._main_rows),
             np.vecdot(vectors, self._middle),
             word_weights,
+            foreign,
         )
 
     def _terms_of(self, of_snapshot: NDArray[np.int64], of_tail: NDArray[np.int64]) -> tuple[Terms, NDArray[np.int64]]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, SkipValidation
 
 from rag.analyzer import words
+from rag.dictionary import Dictionary
 from rag.duplicates import Collapser, Group
 from rag.follow_up import contextualise
 from rag.fusion import Signals, learned_scores, mixed_scores, signals_of
@@ -84,6 +85,7 @@ class HybridRetriever(BaseRetriever):
     settings: RetrievalSettings = Field(default_factory=RetrievalSettings)
     top_k: int | None = Field(default=None, ge=1)
     reranker: Annotated[Reranker | None, SkipValidation] = None
+    dictionary: Annotated[Dictionary | None, SkipValidation] = None
 
     def search(
         self,
@@ -97,7 +99,7 @@ class HybridRetriever(BaseRetriever):
         """The best `top_k` passages (by default the retriever's, then the settings' number), near-duplicates collapsed.
 
         `filter` narrows documents as `PassageStore.document_keys` has it; `timings` receives milliseconds by stage.
-        Raises `UnknownFilter`, `IndexDamaged`, and what the embedder and the reranker raise.
+        Raises `UnknownFilter`, `IndexDamaged`, `DictionaryUnusable`, and what the embedder and the reranker raise.
         """
         top_k = self.settings.top_k if top_k is None and self.top_k is None else top_k or self.top_k or 1
         clock = _Clock({} if timings is None else timings)
@@ -111,8 +113,10 @@ class HybridRetriever(BaseRetriever):
             clock.lap("refresh")
             spelled = view.spelling(asked.weights)
             weights = _merged(asked.weights, spelled)
-            candidates = view.search(vector, weights, wanted, documents, clock.lap)
-            signals = signals_of(candidates, [spelled.get(word, word) for word in words(asked.text)])
+            own = [spelled.get(word, word) for word in words(asked.text)]
+            foreign = view.foreign_words(own, self.dictionary) if self.dictionary else ()
+            candidates = view.search(vector, weights, wanted, documents, clock.lap, foreign)
+            signals = signals_of(candidates, own)
             scores = self._scores(candidates, signals)
             # Among equal scores the older passage, so that the order never depends on the state of the files.
             order = np.lexsort((candidates.keys, -scores))

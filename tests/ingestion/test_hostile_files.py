@@ -133,6 +133,13 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path: Path, data
         read(tmp_path, name, bytes(content))
 
 
+def test_a_member_without_a_name_is_damage(tmp_path: Path) -> None:
+    content = SAMPLES["a.zip"]
+    place = content.index(b"PK\x01\x02") + 46  # of the name in the archive's table of contents
+    with pytest.raises(BrokenFile, match="no name"):
+        read(tmp_path, "a.zip", content[:place] + b"\0" + content[place + 1 :])
+
+
 BILLION_LAUGHS = (
     '<!DOCTYPE x [<!ENTITY a "ha">'
     + "".join(f'<!ENTITY a{n} "{"&a" + str(n - 1) + ";" if n > 1 else "&a;"}{"&a;" * 9}">' for n in range(1, 10))
