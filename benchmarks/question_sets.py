@@ -190,7 +190,7 @@ class EmbeddedSet:
 
 
 class _Known(Embeddings):
-    """Vectors computed before, for whole sets are asked several times; of other texts (sides of a question) new ones."""
+    """Vectors computed before, for whole sets are asked several times; of other texts (sides of one) new ones."""
 
     def __init__(self, vectors: Mapping[str, NDArray[np.float32]], embedder: Embedder) -> None:
         self._vectors = vectors
