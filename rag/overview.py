@@ -70,39 +70,44 @@ class Overview:
     citations: CitationList
 
 
+_MANUAL = r"(?:manual|handbook|guide|guidebook|booklet|brochure|leaflet|instruction\s+manual|faq|knowledge\s+base)s?"
+_ANY_TEXT = r"(?:document|documentation|docs|book|file|pdf|instructions|help)s?"
+"""Only directly behind "the": a log file, a warranty document are things that a manual tells of."""
 _DOCUMENT = (
-    r"(?:manual|handbook|guide|guidebook|document|documentation|docs|book|booklet|brochure|leaflet|file|pdf|instructions"
-    r"|instruction manual|faq|help|knowledge base)s?"
+    rf"(?:(?:(?:this|that|the|these|those|your|our|my|it's|its|a)\s+)?(?:[\w./+-]+\s+){{0,5}}?{_MANUAL}"
+    rf"|(?:(?:this|that|the|these|those|your|our|my|all|all\s+the)\s+)?{_ANY_TEXT})"
 )
-_WHICH = r"(?:(?:this|that|the|these|those|your|our|my|it's|its|a)\s+)?(?:[\w./+-]+\s+){0,5}?"
 _ASKS_IN_ENGLISH = re.compile(
     rf"""(?:(?:hi|hello|please|so|and|ok|okay|well)[\s,]+)*
     (?:(?:can|could|would|will)\s+you\s+)?(?:please\s+)?(?:tell\s+me\s+)?
     (?:
-      what(?:\s+all)?\s+(?:does|do|is|are|will)\s+{_WHICH}{_DOCUMENT}
+      what(?:\s+all)?\s+(?:does|do|is|are|will)\s+{_DOCUMENT}
         \s+(?:all\s+)?(?:cover|contain|include|about|deal\s+with|describe|talk\s+about)
-    | what(?:\s+all)?\s+(?:is|are|can\s+i\s+find)\s+in(?:side)?\s+{_WHICH}{_DOCUMENT}
-    | what\s+{_WHICH}{_DOCUMENT}\s+(?:covers|contains|includes|is\s+about|describes|deals\s+with)
+    | what(?:\s+all)?\s+(?:is|are|can\s+i\s+find)\s+in(?:side)?\s+{_DOCUMENT}
+    | what\s+{_DOCUMENT}\s+(?:covers|contains|includes|is\s+about|describes|deals\s+with)
     | (?:what|which)\s+(?:topics|subjects|chapters|sections|contents?)\s+(?:does|do|are|is)
-        (?:\s+there|\s+covered)?(?:\s+in|\s+by)?\s*{_WHICH}{_DOCUMENT}
+        (?:\s+there|\s+covered)?(?:\s+in|\s+by)?\s*{_DOCUMENT}
         (?:\s+(?:cover|contain|have|include|about|deal\s+with))?
     | (?:what\s+(?:is|are)\s+)?(?:(?:show|give|list|print)\s+(?:me\s+)?)?(?:a\s+|an\s+|the\s+|all\s+|brief\s+|short\s+)*
         (?:table\s+of\s+contents?|toc|contents|outline|overview|summary|chapters)
-        (?:\s+(?:of|for|in)\s+{_WHICH}{_DOCUMENT})?
-    | (?:summari[sz]e|outline)\s+{_WHICH}{_DOCUMENT}
+        (?:\s+(?:of|for|in)\s+{_DOCUMENT})?
+    | (?:summari[sz]e|outline)\s+{_DOCUMENT}
     )(?:\s+(?:for\s+me|please|overall|in\s+general))*""",
     re.VERBOSE | re.IGNORECASE,
 )
-_CHINESE_DOCUMENT = "(?:使用|用户|操作|安装|产品|参考)?(?:手册|说明书|文档|文件|指南|资料|教程|书|知识库|帮助)"
+_CHINESE_DOCUMENT = (
+    r"(?:[\w./+\- ]{0,30}?(?:手册|说明书|指南|教程|知识库)"
+    "|(?:(?:这|那|该|本|此|全部|所有)(?:一)?(?:份|个|本|些|篇)?(?:的)?)?(?:使用|用户|操作|产品|参考)?(?:文档|文件|资料|书|帮助))"
+)
 _ASKS_IN_CHINESE = re.compile(
     rf"""(?:请问|请|麻烦|你好)?(?:帮我|给我|能否|可以)?
     (?:
-      (?:[\w./+\- ]{{0,30}}?){_CHINESE_DOCUMENT}(?:里面|里|中)?(?:都|主要|大概|一共)?
+      {_CHINESE_DOCUMENT}(?:里面|里|中)?(?:都|主要|大概|一共)?
         (?:讲|介绍|包含|包括|涵盖|涉及|说|写|有|是关于|关于|是讲|覆盖)(?:了|的|述了)?(?:些)?
         (?:什么|哪些|啥|哪几)(?:的)?(?:内容|章节|主题|方面|部分|章|东西|话题)?
-    | (?:[\w./+\- ]{{0,30}}?){_CHINESE_DOCUMENT}的?(?:目录|主要内容|内容概要|概要|大纲|提纲)(?:是什么|有哪些|是|呢)?
+    | {_CHINESE_DOCUMENT}的?(?:目录|主要内容|内容概要|概要|大纲|提纲)(?:是什么|有哪些|是|呢)?
     | (?:列出|显示|看看|看一下|看)?目录
-    | (?:概述|总结|概括|归纳|介绍)(?:一下|下)?(?:[\w./+\- ]{{0,30}}?){_CHINESE_DOCUMENT}(?:的)?(?:主要)?(?:内容)?
+    | (?:概述|总结|概括|归纳|介绍)(?:一下|下)?{_CHINESE_DOCUMENT}(?:的)?(?:主要)?(?:内容)?
     )(?:吗|呢|呀|啊|吧)?""",
     re.VERBOSE,
 )
@@ -112,6 +117,21 @@ _NO_CHAPTER = re.compile(
     r"(?:table of )?contents|index|indices|list of (?:tables|figures)|copyright.*|目\s*录|索\s*引|图目录|表目录|版权.*",
     re.IGNORECASE,
 )
+
+
+_NUMBERED = re.compile(
+    r"\s*(?:(?:chapter|part|section)\s+)?(?:\d{1,3}|[IVX]{1,5})(?:[.:、)\s]|\Z)|\s*第\s*[\d一二三四五六七八九十百]{1,4}\s*[章节部篇]",
+    re.IGNORECASE,
+)
+_OF_THE_ASKING = frozenset(
+    words(
+        "cover covers covered contain contains include includes describe describes deal talk about find tell show list"
+        " topics subjects chapters sections contents table outline overview summary summarize print"
+        " 讲 介绍 包含 包括 涵盖 涉及 说 写 内容 章节 主题 方面 部分 目录 概要 大纲 提纲"
+        " 概述 总结 概括 归纳 列出 主要 哪些"
+    )
+)
+"""Words of the question that name no document, though one may be called "Cover replacement"."""
 
 
 def asks_what_is_covered(question: str) -> bool:
@@ -140,7 +160,8 @@ def overview(question: str, filter: Mapping[str, object], contents: Contents) ->
 def chapters_of(headings: Sequence[Headed]) -> list[tuple[str, int]]:
     """The headings of the outermost level that divides a document, with the passage that each begins with.
 
-    A heading over everything divides nothing. Contents lists and indexes are no chapters.
+    A heading over everything divides nothing. Contents lists and indexes are no chapters, nor are the lines of a cover,
+    which stand in front of the first chapter where most are numbered.
     """
     depth = 0
     while True:
@@ -152,13 +173,18 @@ def chapters_of(headings: Sequence[Headed]) -> list[tuple[str, int]]:
             starts.setdefault(each.heading_path[: depth + 1], each)
         found = [(path[-1], each.key) for path, each in starts.items() if not _NO_CHAPTER.fullmatch(path[-1].strip())]
         if len(found) > 1 or not any(len(each.heading_path) > depth + 1 for each in reaching):
-            return found
+            return _without_front_matter(found)
         depth += 1
+
+
+def _without_front_matter(chapters: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    numbered = [number for number, (heading, _) in enumerate(chapters) if _NUMBERED.match(heading)]
+    return chapters[numbered[0] :] if 2 * len(numbered) > len(chapters) else chapters
 
 
 def _named(question: str, documents: Sequence[Listed]) -> Sequence[Listed]:
     """Those whose title has words of the question that other titles do not have; all where there are none."""
-    asked = set(words(question))
+    asked = set(words(question)) - _OF_THE_ASKING
     shared = [asked & set(words(each.title)) for each in documents]
     in_all = set(asked).intersection(*shared)
     telling = [names - in_all for names in shared]

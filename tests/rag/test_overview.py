@@ -54,6 +54,11 @@ KETTLE = [
         "What topics does the Octave manual cover?",
         "Which chapters are in this handbook?",
         "what is in this manual",
+        "What do your documents contain?",
+        "What does the PDF cover?",
+        "What is in the knowledge base?",
+        "你们的知识库有哪些内容",
+        "该文件包括哪些内容？",
         "Could you please give me an overview of the LT-300S user manual?",
         "Show me the table of contents",
         "Summarize this guide for me please.",
@@ -80,6 +85,13 @@ def test_questions_for_the_whole(question: str) -> None:
         "How do I open the instructions file?",
         "What is included in the box?",
         "What is a PDF file?",
+        "What does the log file contain?",
+        "What is in the configuration file?",
+        "What does the warranty document include?",
+        "List the contents of the help file",
+        "可以打印的文件有哪些？",
+        "安装需要准备的资料有哪些？",
+        "支持播放的文件包括哪些",
         "What are the safety instructions?",
         "What is in chapter 3?",
         "手册里怎么说除垢？",
@@ -112,6 +124,30 @@ def test_the_document_that_is_named_is_told_alone() -> None:
     narrowed = overview("What do these manuals cover?", {"title": "Kettle manual"}, shelf)
     assert narrowed is not None
     assert "Steam" not in narrowed.text
+
+
+def test_words_of_the_asking_name_no_document() -> None:
+    shelf = Shelf(["Quick start", "Cover replacement"], [KETTLE, KETTLE])
+    told = overview("What do these manuals cover?", {}, shelf)
+    assert told is not None
+    assert told.text.count(" covers:") == 2
+
+
+def test_lines_of_a_cover_are_no_chapters() -> None:
+    cover = [(("Kettles & Co.",), "Kettles & Co."), (("K1 · K1S",), "K1 · K1S"), (("Contents",), "Contents")]
+    numbered = [((f"{n} Part",), f"{n} Part") for n in range(1, 4)]
+    told = overview("What does this manual cover?", {}, Shelf(["Kettle K1"], [[*cover, *numbered]]))
+    assert told is not None
+    assert told.text.splitlines()[1:] == ["- 1 Part [1]", "- 2 Part [2]", "- 3 Part [3]"]
+    chinese = [(("水壶",), "水壶"), (("第一章 安全",), "第一章 安全"), (("第二章 保养",), "第二章 保养")]
+    told = overview("这本手册讲了什么？", {}, Shelf(["水壶"], [chinese]))
+    assert told is not None
+    assert "- 水壶" not in told.text
+    # Where few are numbered, an unnumbered one is as much a chapter.
+    mixed = [(("Care",), "Care"), (("Use",), "Use"), (("3D view",), "3D view")]
+    told = overview("What does this manual cover?", {}, Shelf(["Viewer"], [mixed]))
+    assert told is not None
+    assert told.text.count("\n- ") == 3
 
 
 def test_of_many_documents_the_titles_are_told() -> None:
