@@ -2,6 +2,7 @@
 
     python -m benchmarks.ingest manual.pdf [--rounds 3]
     python -m benchmarks.ingest long.pdf --without-embedding
+    python -m benchmarks.ingest long.pdf --memory
 
 Prints pages per second, the ratio of the two times, and peak memory. The times are taken in turn, each in a process of
 its own: (a) a worker's way from the queued file to a written index, (b) the same embedder over the same texts in the
@@ -9,7 +10,8 @@ same batches. The embedder is loaded before either clock starts. Memory is that 
 parser process below it, and their sum (`benchmarks.memory`).
 
 `--without-embedding` is for files that would take hours to embed: random unit vectors take the place of the model, and
-only (a) is measured, so that the memory printed is that of everything but the embedder. Needs the default install only.
+only (a) is measured, so that the memory printed is that of everything but the embedder. `--memory` measures (a) alone
+with the embedder. Needs the default install only.
 """
 
 import argparse
@@ -48,7 +50,7 @@ def main() -> None:
     whole, alone = [], []
     for _ in range(arguments.rounds):
         whole.append(in_process(ingest_whole, arguments.file, arguments.without_embedding))
-        if not arguments.without_embedding:
+        if not (arguments.without_embedding or arguments.memory):
             alone.append(in_process(embed_alone, arguments.file))
     seconds = statistics.median(each["seconds"] for each in whole)
     result = {
@@ -198,6 +200,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path, help="the document to ingest")
     parser.add_argument("--rounds", type=int, default=1, help="how often both are measured in turn")
+    parser.add_argument("--memory", action="store_true", help="the whole way alone, for files that take long")
     parser.add_argument("--without-embedding", action="store_true", help="random vectors: all but the model's own cost")
     return parser.parse_args()
 

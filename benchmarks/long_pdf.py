@@ -1,4 +1,4 @@
-"""Writes a PDF of any length: `python -m benchmarks.long_pdf FILE.pdf [--pages 20000] [--seed 1]`.
+"""Writes a PDF of any length: `python -m benchmarks.long_pdf FILE.pdf [--pages 20000] [--lines 44] [--seed 1]`.
 
 Every page is a page of prose: sentences of made-up words, the frequent ones as frequent as in a language (Zipf), under
 chapter and section headings that the outline leads to, with running heads and page numbers. The same for the same
@@ -36,7 +36,7 @@ _SYLLABLES = (
     "no",
     "fu",
 )
-_LINES = 44
+LINES = 44
 _LINE_CHARACTERS = 78
 _PAGES_A_NODE = 100
 _CATALOG, _TREE, _OUTLINE, _PROSE_FONT, _HEADING_FONT = range(1, 6)
@@ -46,13 +46,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("--pages", type=int, default=20_000)
+    parser.add_argument("--lines", type=int, default=LINES, help="of a page")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    write_long_pdf(arguments.file, arguments.pages, arguments.seed)
+    write_long_pdf(arguments.file, arguments.pages, arguments.seed, arguments.lines)
     print(f"{arguments.file}: {arguments.pages:,} pages, {arguments.file.stat().st_size / 2**20:.1f} MB")
 
 
-def write_long_pdf(path: Path, pages: int, seed: int = 1) -> None:
+def write_long_pdf(path: Path, pages: int, seed: int = 1, lines: int = LINES) -> None:
     """A PDF with so many pages of prose, an outline of chapters and sections, and a page tree of two levels."""
     prose = Prose(seed)
     with path.open("wb") as file:
@@ -61,7 +62,7 @@ def write_long_pdf(path: Path, pages: int, seed: int = 1) -> None:
         nodes = [pdf.reserve() for _ in range(-(-pages // _PAGES_A_NODE))]
         for index in range(pages):
             heading = _heading(index, prose)
-            page_numbers.append(pdf.page(nodes[index // _PAGES_A_NODE], _content(index, heading, prose)))
+            page_numbers.append(pdf.page(nodes[index // _PAGES_A_NODE], _content(index, heading, prose, lines)))
             if heading:
                 headings.append((index % CHAPTER_PAGES > 0, heading, page_numbers[-1]))
         for place, node in enumerate(nodes):
@@ -157,12 +158,12 @@ def _heading(index: int, prose: Prose) -> str:
     return f"{chapter}.{section} {title}" if section else f"{chapter} {title}"
 
 
-def _content(index: int, heading: str, prose: Prose) -> str:
+def _content(index: int, heading: str, prose: Prose, lines: int) -> str:
     """The page's operators: running head, heading, prose, number."""
     head = f"BT /F1 9 Tf 60 805 Td (The long manual, chapter {index // CHAPTER_PAGES + 1}) Tj ET"
     title = f"BT /F2 16 Tf 60 770 Td ({heading}) Tj ET" if heading else ""
-    lines = "".join(f"({line}) Tj T* " for line in prose.lines(_LINES))
-    return f"{head} {title} BT /F1 10 Tf 15 TL 60 740 Td {lines} ET BT /F1 9 Tf 290 30 Td ({index + 1}) Tj ET"
+    text = "".join(f"({line}) Tj T* " for line in prose.lines(lines))
+    return f"{head} {title} BT /F1 10 Tf 15 TL 60 740 Td {text} ET BT /F1 9 Tf 290 30 Td ({index + 1}) Tj ET"
 
 
 def _write_outline(pdf: _Writer, headings: list[tuple[bool, str, int]]) -> None:
