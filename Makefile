@@ -24,7 +24,7 @@ SMOLLM2_VERSION := 0.1.2
 GGUF := gguf>=0.17,<1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test torture crash-test check format torch runtime benchmark screenshots lock system-packages clean
+.PHONY: help run test fuzz torture crash-test check format torch runtime benchmark screenshots lock system-packages clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,7 +33,11 @@ run: $(VENV)/.installed $(if $(MODEL),$(RUNTIME)/.installed) ## Install and star
 	@$(BIN)/answerdesk run --sample $(if $(MODEL),--model "$(MODEL)")
 
 test: $(VENV)/.installed-test $(RUNTIME)/.installed system-packages ## Run the test suite, with real parts and one crash plan
-	@CRASH_SEED=$${CRASH_SEED:-7} $(BIN)/python -m pytest -m "not torture"
+	@CRASH_SEED=$${CRASH_SEED:-7} $(BIN)/python -m pytest -m "not torture" --hypothesis-seed=$${HYPOTHESIS_SEED:-7}
+
+fuzz: $(VENV)/.installed-test system-packages ## Run the tests of properties with SEEDS (10) other draws of their examples
+	@for seed in $$(seq 1 $${SEEDS:-10}); do \
+		$(BIN)/python -m pytest -q -m hypothesis --hypothesis-seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ') || exit 1; done
 
 torture: $(VENV)/.installed-test ## Read a folder of broken and hostile files (several minutes)
 	@$(BIN)/python -m pytest -m torture tests/torture

@@ -48,9 +48,10 @@ from rag.answerers.generative.writer import WhenNotFound
 from rag.answerers.small_talk import small_talk_in
 from rag.chain import AnswerChain, ChainSettings, normalised
 from rag.dictionary import Dictionary
+from rag.guard import InjectionGuard
 from rag.guard_answerer import GuardAnswerer
 from rag.index import KnowledgeBaseIndex
-from rag.product_search import ProductSearcher
+from rag.product_search import ProductSearcher, whole_searcher
 from rag.prompts import prompt_version
 from rag.rerank import PairReranker, Reranker
 from rag.retriever import RetrievalSettings
@@ -69,7 +70,7 @@ class _Joined:
 
     settings: dict[str, Any]
     retriever: GenerationRetriever
-    products: KnowledgeBaseProducts
+    searcher: ProductSearcher
     chain: Chain
     without_place: Mapping[NoPlace, Chain]
 
@@ -196,8 +197,10 @@ class Services:
         return retriever
 
     def searcher(self, knowledge_base: KnowledgeBase) -> ProductSearcher:
-        """What answers are searched with: as `retriever`, in the documents of the product that is meant."""
-        return ProductSearcher(self.retriever(knowledge_base), self._join(knowledge_base).products)
+        """What answers are searched with, the very one. Raises `Conflict` as `retriever` does."""
+        joined = self._join(knowledge_base)
+        joined.retriever.open(knowledge_base.generation)
+        return joined.searcher
 
     def chain(self, knowledge_base: KnowledgeBase, admitted: Admitted | None = None) -> Chain:
         """What answers questions, or one that was `admitted`.
@@ -285,25 +288,21 @@ class Services:
                     reranked=self.settings.retrieval.reranked_passages,
                 ),
             )
-            products = KnowledgeBaseProducts(self.database, knowledge_base.id)
+            searcher = whole_searcher(retriever, KnowledgeBaseProducts(self.database, knowledge_base.id))
             answerer, without_place = self._answerers(own)
 
             def chain_of(each: Answerer, rewriter: Rewriter | None = None) -> Chain:
-                return self._chain_of(knowledge_base, own, retriever, products, each, rewriter)
+                return self._chain_of(knowledge_base, own, searcher, each, rewriter)
 
             joined = _Joined(
                 dict(knowledge_base.settings),
                 retriever,
-                products,
+                searcher,
                 chain_of(answerer, self._rewriter(own)),
                 {why: chain_of(each) for why, each in without_place.items()},
             )
             self._joined[knowledge_base.id] = joined
             return joined
-
-    def _known_vector(self, embedder: str, question: str) -> Vector | None:
-        key = (embedder, question)
-        return self.question_vectors.get(key) if self.question_vectors.holds(key) else None
 
     def _question_embedder(self, embedder: Embedder) -> Embeddings:
         if self.settings.caches.question_vectors_mb == 0:
@@ -314,15 +313,14 @@ class Services:
         self,
         knowledge_base: KnowledgeBase,
         own: EffectiveSettings,
-        retriever: GenerationRetriever,
-        products: KnowledgeBaseProducts,
+        searcher: ProductSearcher,
         answerer: Answerer,
         rewriter: Rewriter | None,
     ) -> Chain:
         shown = own.answer_passages
         settings = ChainSettings(max(shown, ChainSettings().candidates), shown)
         contents = SqlContents(self.database, knowledge_base.id)
-        chain = AnswerChain(retriever, answerer, settings, products, rewriter, contents)
+        chain = AnswerChain(searcher, answerer, settings, rewriter, contents)
         if not own.answer_cache:
             return chain
         made_by = fingerprint(
@@ -347,7 +345,8 @@ class Services:
         answers = self.settings.answers
         if own.answerer is AnswererName.EXTRACTIVE or not answers.rewrite_follow_ups:
             return None
-        return ModelRewriter(self.chat_model, answers.chat_model)
+        guard = InjectionGuard() if answers.injection_guard else None
+        return ModelRewriter(self.chat_model, answers.chat_model, guard, self.circuit)
 
     def _answerers(self, own: EffectiveSettings) -> tuple[Answerer, Mapping[NoPlace, Answerer]]:
         """The answerer, and those for questions that have no place at the chat model.
@@ -362,7 +361,7 @@ class Services:
         answers = self.settings.answers
 
         def watched(each: Answerer) -> Answerer:
-            return GuardAnswerer(each, extractive, self._known_vector) if answers.injection_guard else each
+            return GuardAnswerer(each, extractive) if answers.injection_guard else each
 
         if own.answerer is AnswererName.EXTRACTIVE:
             return watched(extractive), dict.fromkeys(NoPlace, watched(extractive))

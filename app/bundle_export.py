@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from pydantic import ValidationError
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
@@ -29,19 +30,21 @@ from app.bundle_records import (
     DOCUMENTS,
     FILE_BYTES,
     FILES,
+    GOLDEN,
     PAGES,
     PASSAGES,
     VECTORS,
     Counts,
     DocumentRecord,
     FileRecord,
+    GoldenRecord,
     KnowledgeBaseRecord,
     Manifest,
     PageRecord,
     PassageRecord,
 )
 from app.errors import Conflict
-from app.models import Document, KnowledgeBase, Page, Passage, PassageVectors, new_id, now
+from app.models import Document, GoldenQuestion, KnowledgeBase, Page, Passage, PassageVectors, new_id, now
 from app.scope import Scope
 
 _ROWS = 256  # fetched at once
@@ -67,15 +70,16 @@ class _Frozen:
 def export_bundle(services: Services, scope: Scope, id_or_name: str, output: IO[bytes]) -> Manifest:
     """Writes the bundle of a knowledge base and returns its manifest.
 
-    Raises `NotFound`, or `Conflict` when the uploaded file of a document is not there.
+    Raises `NotFound`, or `Conflict` when the uploaded file of a document is not there, or a golden question cannot be
+    read again.
     """
-    with _frozen(services, scope, id_or_name) as frozen:
-        writer = BundleWriter(output)
+    with _frozen(services, scope, id_or_name) as frozen, BundleWriter(output) as writer:
         number_of_files = _write_files(writer, frozen)
         keys = _write_documents(writer, frozen)
         pages = _write_pages(writer, frozen, keys)
         passages = _write_passages(writer, frozen, keys)
         vectors = _write_vectors(writer, frozen)
+        golden_questions = _write_golden(writer, frozen)
         all_documents = select(func.count()).where(Document.knowledge_base_id == frozen.row.id)
         counts = Counts(
             files=number_of_files,
@@ -84,6 +88,7 @@ def export_bundle(services: Services, scope: Scope, id_or_name: str, output: IO[
             passages=passages,
             vectors=vectors,
             left_out=(frozen.session.scalar(all_documents) or 0) - len(keys),
+            golden_questions=golden_questions,
         )
         return writer.finish(now(), f"answerdesk {version('answerdesk')}", _knowledge_base(frozen.row), counts)
 
@@ -247,6 +252,24 @@ def _write_vectors(writer: BundleWriter, frozen: _Frozen) -> int:
         for (packed,) in frozen.rows(query):
             member.write(packed)
     return member.bytes // (2 * frozen.row.generation.dimension)
+
+
+def _write_golden(writer: BundleWriter, frozen: _Frozen) -> int:
+    """The questions, without the runs that asked them: these name generations. How many."""
+    query = select(GoldenQuestion.name, GoldenQuestion.record)
+    query = query.where(GoldenQuestion.knowledge_base_id == frozen.row.id).order_by(GoldenQuestion.id)
+    count = 0
+    with writer.member(GOLDEN) as member:
+        for name, record in frozen.rows(query):
+            try:
+                member.write_record(GoldenRecord.model_validate(record))
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"]
+                raise Conflict(
+                    f"The golden question {name!r} cannot be exported ({reason}): change or remove it.", {"name": name}
+                ) from error
+            count += 1
+    return count
 
 
 def _knowledge_base(row: KnowledgeBase) -> KnowledgeBaseRecord:

@@ -4,6 +4,7 @@
     documents.jsonl one DocumentRecord a line, by key
     pages.jsonl     one PageRecord a line, by document and number
     passages.jsonl  one PassageRecord a line, by key    vectors.f16    float16 [1 + windows, dimension] of each
+    golden.jsonl    one GoldenRecord a line, in the order in which they were added
     manifest.json   Manifest, the last member
 
 The file is a ZIP archive (APPNOTE 6.3.10, with ZIP64) whose members are stored, never compressed: what a bundle
@@ -37,8 +38,8 @@ from app.bundle_records import (
 )
 from app.errors import BadBundle
 
-FORMAT = 1
-"""Raised whenever a reader of the number before could not read the file rightly."""
+FORMAT = max(MEMBERS)
+"""Raised whenever a reader of the number before could not read the file rightly. Format 1 had no golden questions."""
 
 PIECE = 1 << 20
 """Bytes read or written at once."""
@@ -56,12 +57,21 @@ _LOCATOR_64_SIZE = 20
 
 
 class BundleWriter:
-    """Writes a bundle into any binary stream, from front to back; members in any order, one at a time."""
+    """Writes a bundle into any binary stream, from front to back; members in any order, one at a time.
+
+    What is in the stream when the block ends without `finish` is no bundle.
+    """
 
     def __init__(self, output: IO[bytes]) -> None:
         self._sealing = _Sealing(output)
         self._archive = zipfile.ZipFile(self._sealing, "w", zipfile.ZIP_STORED, allowZip64=True)
         self._members: dict[str, MemberRecord] = {}
+
+    def __enter__(self) -> "BundleWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._archive.close()  # while the stream is open: when it is collected it would be too late
 
     @contextmanager
     def member(self, name: str) -> Iterator["_Hashed"]:
@@ -82,7 +92,7 @@ class BundleWriter:
             knowledge_base=knowledge_base,
             counts=counts,
             members=self._members,
-            sha256=hash_of(self._members),
+            sha256=hash_of(FORMAT, self._members),
         )
         self._archive.writestr(zipfile.ZipInfo(MANIFEST), manifest.model_dump_json(indent=2) + "\n")
         self._archive.comment = _SEAL + b"0" * _DIGEST
@@ -164,13 +174,18 @@ class Bundle:
         if reader.bytes != self.manifest.members[name].bytes or reader.digest != self.manifest.members[name].sha256:
             raise BadBundle(f"The bundle is damaged: {name} is not what its manifest says.")
 
-    def records(self, name: str, kind: type[_Of]) -> Iterator[_Of]:
-        """Every record of a .jsonl member. Raises `BadBundle` naming the line of one that is not right."""
+    def records(self, name: str, kind: type[_Of], longest: int = LONGEST_LINE) -> Iterator[_Of]:
+        """Every record of a .jsonl member, of at most `longest` bytes; none where the format has no such member yet.
+
+        Raises `BadBundle` naming the line of one that is not right.
+        """
+        if name not in self.manifest.members:
+            return
         with self.member(name) as member:
             number = 0
-            while line := member.readline(LONGEST_LINE + 1):
+            while line := member.readline(longest + 1):
                 number += 1
-                if not line.endswith(b"\n") or len(line) > LONGEST_LINE:
+                if not line.endswith(b"\n") or len(line) > longest:
                     raise BadBundle(f"Line {number} of {name} is cut off or too long.")
                 try:
                     yield kind.model_validate_json(line)
@@ -225,11 +240,10 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
             _check_members(archive.infolist(), size)
             manifest = _manifest(archive)
             stored = {each.filename: each.file_size for each in archive.infolist() if each.filename != MANIFEST}
-            if {name: member.bytes for name, member in manifest.members.items()} != stored or stored.keys() != {
-                *MEMBERS
-            }:
+            named = {name: member.bytes for name, member in manifest.members.items()}
+            if named != stored or named.keys() != set(MEMBERS[manifest.format]):
                 raise BadBundle("The bundle's members are not those that its manifest names and its format has.")
-            if manifest.sha256 != hash_of(manifest.members):
+            if manifest.sha256 != hash_of(manifest.format, manifest.members):
                 raise BadBundle("The manifest's hashes do not belong together.")
             yield Bundle(archive, manifest)
 
@@ -286,13 +300,13 @@ def _manifest(archive: zipfile.ZipFile) -> Manifest:
         text = archive.read(MANIFEST)
     try:
         made = _AnyManifest.model_validate_json(text)
-        if made.format == FORMAT:
+        if made.format in MEMBERS:
             return Manifest.model_validate_json(text)
     except ValidationError as error:
         raise BadBundle(f"The bundle's manifest cannot be used: {_first(error)}.") from error
     raise BadBundle(
-        f"The bundle has format {made.format} and was made by {made.made_by}; this version reads format {FORMAT}. "
-        "Import it with a version that reads it.",
+        f"The bundle has format {made.format} and was made by {made.made_by}; this version reads formats up to "
+        f"{FORMAT}. Import it with a version that reads it.",
         {"format": made.format, "supported": FORMAT},
     )
 

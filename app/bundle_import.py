@@ -74,6 +74,7 @@ def import_bundle(services: Services, scope: Scope, path: Path, name: str | None
             staging.write_pages(bundle, documents)
             staging.write_passages(bundle, documents)
             documents.require_complete()
+            staging.write_golden(bundle)
             staging.publish(scope, new.name)
         return Imported(row, warnings)
 

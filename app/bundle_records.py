@@ -1,4 +1,4 @@
-"""What the lines of a bundle say: files, documents, pages, passages, and the manifest over them.
+"""What the lines of a bundle say: files, documents, pages, passages, golden questions, and the manifest over them.
 
 Owns the fields and what each may hold; the file they are in is `app.bundle_format`, and whether they agree with each
 other is seen in `app.bundle_import`. Records name each other by their line's number, from 0. Knows no SQL.
@@ -9,49 +9,30 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated
 
-import numpy as np
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from app import source_maps
+from app.db import storable_json, storable_text
 
 FILES, FILE_BYTES = "files.jsonl", "files.bin"
 DOCUMENTS, PAGES, PASSAGES, VECTORS = "documents.jsonl", "pages.jsonl", "passages.jsonl", "vectors.f16"
-MEMBERS = (FILES, FILE_BYTES, DOCUMENTS, PAGES, PASSAGES, VECTORS)
+GOLDEN = "golden.jsonl"
 MANIFEST = "manifest.json"
+
+_FIRST = (FILES, FILE_BYTES, DOCUMENTS, PAGES, PASSAGES, VECTORS)
+MEMBERS = {1: _FIRST, 2: (*_FIRST, GOLDEN)}
+"""Of every format that can be read: its members besides the manifest, in the order in which they are hashed."""
 
 MOST = 2**31 - 1
 """The largest number that the databases' integer columns take."""
-
-
-def _storable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("holds the character NUL")
-    return text
-
-
-def _storable_json(value: JsonValue) -> JsonValue:
-    match value:
-        case str():
-            _storable(value)
-        case float() if not np.isfinite(value):
-            raise ValueError("holds NaN or Infinity, which are not JSON")
-        case list():
-            for member in value:
-                _storable_json(member)
-        case dict():
-            for name, member in value.items():
-                _storable(name)
-                _storable_json(member)
-    return value
-
 
 Count = Annotated[int, Field(ge=0, le=MOST)]
 LargeCount = Annotated[int, Field(ge=0, le=2**62)]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Text = Annotated[str, AfterValidator(_storable)]
-Line = Annotated[str, Field(max_length=1000), AfterValidator(_storable)]
-Json = Annotated[dict[str, JsonValue], AfterValidator(_storable_json)]
+Text = Annotated[str, AfterValidator(storable_text)]
+Line = Annotated[str, Field(max_length=1000), AfterValidator(storable_text)]
+Json = Annotated[dict[str, JsonValue], AfterValidator(storable_json)]
 
 
 class Record(BaseModel):
@@ -117,6 +98,16 @@ class PassageRecord(Record):
     content_hash: Annotated[Text, Field(max_length=64)]
 
 
+class GoldenRecord(Record):
+    """A line of a golden file, as it can be uploaded too; `rag.evaluation.questions` knows what it may say."""
+
+    id: Annotated[Text, Field(min_length=1, max_length=200)]
+    question: Text
+    history: list[Json] = []
+    filter: Json = {}
+    expected: Annotated[JsonValue, AfterValidator(storable_json)]
+
+
 class KnowledgeBaseRecord(Record):
     id: Id
     name: Annotated[Line, Field(min_length=1, max_length=200)]
@@ -143,6 +134,7 @@ class Counts(Record):
     passages: Count
     vectors: LargeCount
     left_out: Count
+    golden_questions: Count = 0
 
 
 class Manifest(Record):
@@ -155,7 +147,7 @@ class Manifest(Record):
     sha256: Sha256 = Field(description="Of all members: see `hash_of`.")
 
 
-def hash_of(members: Mapping[str, MemberRecord]) -> str:
+def hash_of(format: int, members: Mapping[str, MemberRecord]) -> str:
     """SHA-256 of the lines `<sha256>  <name>` in the members' order: what `sha256sum` prints of the unpacked files."""
-    lines = "".join(f"{members[name].sha256}  {name}\n" for name in MEMBERS)
+    lines = "".join(f"{members[name].sha256}  {name}\n" for name in MEMBERS[format])
     return hashlib.sha256(lines.encode()).hexdigest()

@@ -24,20 +24,25 @@ from app.bundle_records import (
     DOCUMENTS,
     FILE_BYTES,
     FILES,
+    GOLDEN,
     PAGES,
     PASSAGES,
     VECTORS,
     DocumentRecord,
     FileRecord,
+    GoldenRecord,
     PageRecord,
     PassageRecord,
 )
 from app.db import in_parts
-from app.errors import BadBundle, Conflict
+from app.errors import BadBundle, BadRequest, Conflict
+from app.evaluation_api import MOST_BYTES
+from app.evaluation_questions import MOST_QUESTIONS, checked_question
 from app.models import (
     Document,
     Generation,
     GenerationDocument,
+    GoldenQuestion,
     KnowledgeBase,
     Page,
     Passage,
@@ -47,6 +52,7 @@ from app.models import (
 )
 from app.scope import Scope
 from app.uploads import checked_name as checked_file_name
+from rag.evaluation.questions import record_of
 from rag.types import NO_PAGE
 
 STAGING = "importing"
@@ -184,6 +190,18 @@ class Staging:
         _require_count("passages", count, bundle.manifest.counts.passages)
         _require_count("vectors", rows, bundle.manifest.counts.vectors)
 
+    def write_golden(self, bundle: Bundle) -> None:
+        """The golden questions, each checked as one that is uploaded, and no more than can be uploaded."""
+        count = 0
+        for batch in in_parts(bundle.records(GOLDEN, GoldenRecord, MOST_BYTES), _ROWS):
+            rows = [self._golden(number, each) for number, each in enumerate(batch, start=count + 1)]
+            count += len(rows)
+            if count > MOST_QUESTIONS:
+                raise BadBundle(f"The bundle has more than {MOST_QUESTIONS:,} golden questions.")
+            with self._batch() as session:
+                session.connection().execute(insert(GoldenQuestion), rows)
+        _require_count("golden questions", count, bundle.manifest.counts.golden_questions)
+
     def publish(self, scope: Scope, name: str) -> None:
         """Everything becomes visible at once. Raises `Conflict` when the name was taken meanwhile."""
         visible = {"workspace_id": scope.workspace_id, "name": name, "change": _FIRST_CHANGE, "created_at": now()}
@@ -264,6 +282,13 @@ class Staging:
             "text": record.text,
             "content_hash": record.content_hash,
         }
+
+    def _golden(self, number: int, record: GoldenRecord) -> dict[str, Any]:
+        try:
+            question = checked_question(record.model_dump())
+        except BadRequest as error:
+            raise BadBundle(f"Golden question {number} cannot be used. {error.message}") from error
+        return {"knowledge_base_id": self.row.id, "name": question.id, "record": record_of(question)}
 
     def _vector_bytes(self, record: PassageRecord) -> int:
         return (1 + len(record.windows)) * self.row.generation.dimension * 2

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from app import message_reading
 from app.bootstrap import ServicesOf
@@ -23,7 +23,19 @@ from app.shapes import ConversationShape, ConversationWithMessages, FeedbackShap
 
 router = APIRouter(prefix="/api", tags=["conversations"])
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000, pattern=r"^[^\x00]*$")]
+
+def _has_words(text: str) -> str:
+    # Python knows more white space than pydantic does: separators of files and records.
+    if not text.strip():
+        raise ValueError("The text is empty: say something.")
+    return text
+
+
+Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=4000, pattern=r"^[^\x00]*$"),
+    AfterValidator(_has_words),
+]
 ClientId = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 ContextValue = Annotated[str, StringConstraints(max_length=2000)] | int | float | bool | None
 

@@ -3,6 +3,7 @@
 Owns the step from rows (document, page, passage, citation) to those who draw, who know no rows. Does not know routes.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from ingestion.errors import IngestionError, TransientError
 from ingestion.shown.page_request import PageSource, has_page_pictures
 from ingestion.shown.text_image import render_text_page
 from rag.types import NO_PAGE, Span
+
+_LOG = logging.getLogger(__name__)
 
 ARCHIVE = ".zip"
 
@@ -104,7 +107,8 @@ def page_of_citation(session: Session, citation: Citation, number: int | None) -
 def boxes_of(services: Services, citations: Sequence[CitationShape]) -> dict[str, list[dict[str, Any]]]:
     """Where the quotes stand on the pages of PDFs and pictures, by citation id; other citations are left out.
 
-    Raises `IngestionError` when a file has gone or changed.
+    So are those of a document that cannot be drawn, from the first that cannot: a page may cost 20 seconds to say so.
+    The log says why.
     """
     of_documents: dict[int, list[_Quoted]] = {}
     with services.database.read() as session:
@@ -114,16 +118,13 @@ def boxes_of(services: Services, citations: Sequence[CitationShape]) -> dict[str
                 of_documents.setdefault(quoted.document.key, []).append(quoted)
     found: dict[str, list[dict[str, Any]]] = {}
     for of_document in of_documents.values():
-        with _file_of(services, of_document[0].document) as file:
-            for quoted in of_document:
-                found[quoted.citation_id] = [
-                    {"page": box.page, "x0": box.x0, "y0": box.y0, "x1": box.x1, "y1": box.y1}
-                    for page in quoted.pages
-                    for box in services.page_drawer.boxes(
-                        _page_source(file, quoted.document, page.number, page.source_map),
-                        _on_page(quoted.spans, page.number),
-                    )
-                ]
+        document = of_document[0].document
+        try:
+            with _file_of(services, document) as file:
+                for quoted in of_document:
+                    found[quoted.citation_id] = _boxes(services, file, quoted)
+        except IngestionError as error:
+            _LOG.warning("Quotes of document %s stay without boxes on its pages: %s", document.id, error)
     return found
 
 
@@ -152,6 +153,17 @@ def _quoted(session: Session, citation: Citation) -> _Quoted | None:
     )
     pages = session.scalars(of_quote.order_by(Page.number)).all()
     return _Quoted(citation.id, document, spans, [page for page in pages if _reads_as_quoted(page, citation)])
+
+
+def _boxes(services: Services, file: Path, quoted: _Quoted) -> list[dict[str, Any]]:
+    """Raises `IngestionError`."""
+    return [
+        {"page": box.page, "x0": box.x0, "y0": box.y0, "x1": box.x1, "y1": box.y1}
+        for page in quoted.pages
+        for box in services.page_drawer.boxes(
+            _page_source(file, quoted.document, page.number, page.source_map), _on_page(quoted.spans, page.number)
+        )
+    ]
 
 
 def _reads_as_quoted(page: Page, citation: Citation) -> bool:

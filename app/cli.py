@@ -3,18 +3,17 @@
 Owns arguments and what is printed. What the verbs do is in `app.cli_verbs` and in the modules they call.
 """
 
-import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from app.cli_evaluate import evaluate
 from app.cli_generations import commands as generations
-from app.cli_output import JsonOption, errors_for_people, fail, messages, out, print_result
+from app.cli_output import JsonOption, errors_for_people, json_object, messages, out, print_result
 from app.cli_runtime import runtime
 from app.settings import Settings
 
@@ -214,7 +213,7 @@ def search(
     from app import cli_verbs
 
     with errors_for_people():
-        found = cli_verbs.search(_settings(), kb, query, top_k, _json_object(filter))
+        found = cli_verbs.search(_settings(), kb, query, top_k, _filter(filter))
         table = Table("score", "document", "page", "section", "text", expand=True)
         for hit in found.hits:
             page = hit.page_label or next((str(span.page) for span in hit.spans if span.page), "")
@@ -229,7 +228,7 @@ def ask(question: str, kb: KnowledgeBaseOption, filter: FilterOption = "{}", as_
     from app import cli_verbs
 
     with errors_for_people():
-        message = cli_verbs.ask(_settings(), kb, question, _json_object(filter))
+        message = cli_verbs.ask(_settings(), kb, question, _filter(filter))
         print_result(message.model_dump(mode="json"), as_json, cli_verbs.answer_for_people(message))
 
 
@@ -307,14 +306,8 @@ def _settings() -> Settings:
     return Settings()
 
 
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        fail(f'--filter must be JSON, such as {{"product": "LT-300"}}: {error}')
-    if not isinstance(value, dict):
-        fail('--filter must be a JSON object, such as {"product": "LT-300"}.')
-    return value
+def _filter(text: str) -> dict[str, object]:
+    return json_object(text, "--filter", '{"product": "LT-300"}')
 
 
 if __name__ == "__main__":

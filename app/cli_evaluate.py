@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from app.cli_calibrate import calibrate_by
-from app.cli_output import JsonOption, errors_for_people, fail, messages, print_result
+from app.cli_output import JsonOption, errors_for_people, fail, json_object, messages, print_result
 
 if TYPE_CHECKING:
     from rag.evaluation.asking import Asked
@@ -70,23 +70,22 @@ def evaluate(
             return
         if not kb:
             fail("--kb is missing: name the knowledge base that is asked.")
-        if calibrate is not None and (retrieval_only or _json_object(settings)):
+        tried = json_object(settings, "--settings", '{"refuse_below": 0}')
+        _require_folder("--run-out", run_out)
+        _require_folder("--save", save)
+        if calibrate is not None and (retrieval_only or tried):
             fail("--calibrate sets a threshold for answers as they are: leave out --retrieval-only and --settings.")
         before = None if baseline is None else _baseline(baseline)
-        done = _measured(
-            kb, _Files(golden, squad, queries, qrels), _json_object(settings), top_k, answers=not retrieval_only
-        )
+        files = _Files(golden, squad, queries, qrels)
+        done = _measured(kb, files, tried, top_k, answers=not retrieval_only, calibrates=calibrate is not None)
         changes = [] if before is None else _changes(done, before, tolerance)
-        if run_out is not None:
-            _write_run(run_out, done.asked)
-        if save is not None:
-            from rag.evaluation import comparing
-
-            comparing.save(save, done.figures, done.asked)
         told = {**done.figures.as_json(), **({"changes": [each.as_json() for each in changes]} if baseline else {})}
-        if calibrate is not None:
-            told["calibration"] = calibrate_by(done.asked, kb, calibrate)
-        print_result(told, as_json, _compared(changes) if baseline else _table(done.figures))
+        try:
+            _write(done, run_out, save)
+            if calibrate is not None:
+                told["calibration"] = calibrate_by(done.asked, kb, calibrate)
+        finally:  # whatever fails by now, the figures took long
+            print_result(told, as_json, _compared(changes) if baseline else _table(done.figures))
     if worse := [change for change in changes if change.is_worse]:
         for change in worse:
             messages.print(_sentence(change, tolerance), markup=False, highlight=False, soft_wrap=True)
@@ -109,10 +108,13 @@ class _Measured:
     asked: "Sequence[Asked]"
 
 
-def _measured(kb: str, files: _Files, tried: Mapping[str, Any], top_k: int, *, answers: bool) -> _Measured:
+def _measured(
+    kb: str, files: _Files, tried: Mapping[str, Any], top_k: int, *, answers: bool, calibrates: bool
+) -> _Measured:
     from app.bootstrap import build_services
     from app.cli_verbs import SCOPE, migrate
     from app.evaluation import bench_of
+    from app.evaluation_calibration import require_promising
     from app.settings import Settings
     from rag.evaluation.asking import ask
     from rag.evaluation.figures import figures_of
@@ -120,20 +122,26 @@ def _measured(kb: str, files: _Files, tried: Mapping[str, Any], top_k: int, *, a
     installation = Settings()
     migrate(installation)
     services = build_services(installation)
-    with services.database.read() as session:
-        row = SCOPE.knowledge_base(session, kb)
-    questions, unjudged = _questions(files, services, row.id)
-    if not answers:
-        questions = [each for each in questions if each.expected is not None and each.expected.documents]
-    if not questions:
-        fail("None of the questions names a document, and --retrieval-only looks at nothing else.")
-    bench = bench_of(services, row, tried, top_k=top_k, answers=answers)
-    asked = []
-    with messages.status("Asking…") as status:
-        for number, question in enumerate(questions, start=1):
-            asked.append(ask(bench, question))
-            status.update(f"{number:,} of {len(questions):,} questions asked")
-    services.close()
+    try:
+        with services.database.read() as session:
+            row = SCOPE.knowledge_base(session, kb)
+        questions, unjudged = _questions(files, services, row.id)
+        if not answers:
+            questions = [each for each in questions if each.expected is not None and each.expected.documents]
+            if not questions:
+                fail("None of the questions names a document, and --retrieval-only looks at nothing else.")
+        if not questions:
+            fail("There are no questions to ask: the file has none that are judged.")
+        if calibrates:
+            require_promising(services, row, questions)
+        bench = bench_of(services, row, tried, top_k=top_k, answers=answers)
+        asked = []
+        with messages.status("Asking…") as status:
+            for number, question in enumerate(questions, start=1):
+                asked.append(ask(bench, question))
+                status.update(f"{number:,} of {len(questions):,} questions asked")
+    finally:
+        services.close()
     return _Measured(figures_of(asked, unjudged=unjudged, top_k=top_k), asked)
 
 
@@ -156,6 +164,22 @@ def _questions(files: _Files, services: Any, knowledge_base_id: str) -> "tuple[l
     if found := all_questions(services, knowledge_base_id):
         return found, 0
     fail("This knowledge base has no golden questions: add some, or name a file with --golden, --squad or --queries.")
+
+
+def _require_folder(option: str, path: Path | None) -> None:
+    """Before anything is asked: that takes time."""
+    if path is not None and not path.parent.is_dir():
+        fail(f"{option} {path}: the folder {path.parent} does not exist; make it first.")
+
+
+def _write(done: _Measured, run_out: Path | None, save: Path | None) -> None:
+    from rag.evaluation import comparing
+
+    with errors_for_people(OSError):
+        if run_out is not None:
+            _write_run(run_out, done.asked)
+        if save is not None:
+            comparing.save(save, done.figures, done.asked)
 
 
 def _make_documents(squad: Path | None, target: Path) -> None:
@@ -234,13 +258,3 @@ def _sentence(change: "Change", tolerance: float) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        fail(f'--settings must be JSON, such as {{"refuse_below": 0}}: {error}')
-    if not isinstance(value, dict):
-        fail('--settings must be a JSON object, such as {"refuse_below": 0}.')
-    return value

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -47,6 +47,17 @@ def errors_for_people(*more: type[Exception]) -> Iterator[None]:
         fail(reasons(error))
     except own as error:
         fail(str(error) or type(error).__name__)
+
+
+def json_object(text: str, option: str, example: str) -> dict[str, Any]:
+    """The object that `option` was given; anything else ends the command with what it should be."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        fail(f"{option} must be JSON, such as {example}: {error}")
+    if not isinstance(value, dict):
+        fail(f"{option} must be a JSON object, such as {example}.")
+    return value
 
 
 def fail(text: str) -> NoReturn:

@@ -1,8 +1,10 @@
-"""The database: engine, sessions and the two kinds of transaction.
+"""The database: engine, sessions and the two kinds of transaction, and what both databases can store.
 
 Owns how SQLite and PostgreSQL are spoken to. Knows no tables and no queries.
 """
 
+import math
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
@@ -15,6 +17,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 _WRITES = "answerdesk_writes"
 _Of = TypeVar("_Of")
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 class Database:
@@ -65,6 +68,32 @@ def in_parts(items: Iterable[_Of], size: int = 500) -> Iterator[list[_Of]]:
     iterator = iter(items)
     while part := list(islice(iterator, size)):
         yield part
+
+
+def storable_text(text: str) -> str:
+    """The text. Raises `ValueError` with what a database refuses: one would store it, the other fail."""
+    if "\0" in text:
+        raise ValueError("holds the character NUL")
+    if _HALF_A_CHARACTER.search(text):
+        raise ValueError("holds half a character (a lone surrogate)")
+    return text
+
+
+def storable_json(value: _Of) -> _Of:
+    """The value, made of what JSON has; every text and number in it is looked at. Raises `ValueError` likewise."""
+    match value:
+        case str():
+            storable_text(value)
+        case float() if not math.isfinite(value):
+            raise ValueError("holds NaN or Infinity, which are not JSON")
+        case list():
+            for member in value:
+                storable_json(member)
+        case dict():
+            for name, member in value.items():
+                storable_text(name)
+                storable_json(member)
+    return value
 
 
 def _create_engine(url: str, busy_timeout_s: float) -> Engine:

@@ -116,12 +116,13 @@ def _shape(session: Session, row: KnowledgeBase, report: DocumentReport, finding
         )
         for name in DocumentFilter
     ]
+    applied = is_applied(report, row, row.generation)
     return DocumentReportShape(
         knowledge_base=row.id,
         change=report.change,
         made_at=report.made_at,
         **{name: getattr(findings, name) for name in FoundOut.model_fields},
         filters=filters,
-        applied=is_applied(report, row, row.generation),
-        message=report.message or "",
+        applied=applied,
+        message="" if applied else report.message or "",  # it may be of a filter that was switched off again
     )

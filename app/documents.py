@@ -143,7 +143,10 @@ def get_document(services: Services, scope: Scope, document_id: str) -> Document
 
 
 def delete_document(services: Services, scope: Scope, document_id: str) -> None:
-    """Removes the document from answers at once, and its file unless another document has the same."""
+    """Removes the document from answers at once, and its file unless another document has the same.
+
+    No upload that is under way brings it back; the next one that has it does.
+    """
     with services.database.write() as session:
         document = scope.document(session, document_id)
         change = raise_change(session, document.knowledge_base_id)
@@ -153,6 +156,7 @@ def delete_document(services: Services, scope: Scope, document_id: str) -> None:
             Job.media_type.not_in(HOLDS_SEVERAL),
         )
         paths = [document.file_path, *session.scalars(own_jobs.returning(Job.source_path))]
+        jobs.leave_out(session, document.knowledge_base_id, document.external_id)
         remove_documents(session, document.knowledge_base_id, [document.key], change)
     files.release(services.database, services.settings.files_folder, document.knowledge_base_id, paths)
 
@@ -224,7 +228,7 @@ def _queue(
             Document.knowledge_base_id == job.knowledge_base_id, Document.external_id == job.external_id
         )
     )
-    if before is not None and before.content_hash == job.content_hash:
+    if before is not None and before.content_hash == job.content_hash and not before.removed:
         return (None if holds_several else document), before
     if holds_several:
         replaced.extend(jobs.enqueue(session, job, takes_over=removes_missing))

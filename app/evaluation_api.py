@@ -134,6 +134,12 @@ def post_golden_run_cancel(knowledge_base: str, run: str, services: ServicesOf, 
     return runs.cancel_run(services, scope, knowledge_base, run)
 
 
+@router.post("/golden-runs/{run}/retry", status_code=202)
+def post_golden_run_retry(knowledge_base: str, run: str, services: ServicesOf, scope: CallerScope) -> GoldenRunShape:
+    """Has a failed or cancelled run go on where it was; what has been asked is kept."""
+    return runs.retry_run(services, scope, knowledge_base, run)
+
+
 @router.post("/golden-runs/{run}/calibrate")
 def post_golden_run_calibrate(
     knowledge_base: str, run: str, wanted: WantedCalibration, services: ServicesOf, scope: CallerScope

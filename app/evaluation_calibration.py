@@ -15,8 +15,9 @@ from app.knowledge_bases import KnowledgeBaseChange, change_knowledge_base
 from app.models import GoldenRun, KnowledgeBase
 from app.scope import Scope
 from app.settings import AnswererName
-from rag.evaluation.asking import Asked
-from rag.evaluation.calibration import calibrated, confidences
+from rag.evaluation.asking import Asked, Outcome
+from rag.evaluation.calibration import calibrated, confidences, require_enough
+from rag.evaluation.questions import GoldenQuestion
 
 _DECIDES_CONFIDENCE = ("answerer", "dense_weight", "answer_passages", "reranker", "embedder", "generation")
 """What a run must have been made with as things are now: a threshold says nothing about other probabilities."""
@@ -32,7 +33,7 @@ def calibrate_by_run(
         base = scope.knowledge_base(session, knowledge_base)
         row = scope.golden_run(session, base, run)
         _require_usable(services, base, row)
-        asked = asked_in(session, row.id)
+        asked = [each for each in asked_in(session, row.id) if each.outcome is not Outcome.NOT_ASKED]
     return calibrate_by_asked(services, scope, base, asked, false_answers)
 
 
@@ -42,14 +43,25 @@ def calibrate_by_asked(
     """Takes the place of whatever says when to refuse. Raises `Conflict` where a chat model answers, which gives no
     probability, and `CannotCalibrate` as above.
     """
-    if settings_used(services, knowledge_base, {})["answerer"] != AnswererName.EXTRACTIVE:
-        raise Conflict(
-            "The chat model's answers have no probability to refuse by: only extractive ones can be calibrated."
-        )
+    _require_extractive(services, knowledge_base)
     made = calibrated(*confidences(asked), false_answers)
     settings = KnowledgeBaseSettings(refuse_below=made.threshold, false_answers=None)
     change_knowledge_base(services, scope, knowledge_base.id, KnowledgeBaseChange(settings=settings))
     return CalibrationShape.of(made)
+
+
+def require_promising(services: Services, knowledge_base: KnowledgeBase, questions: Sequence[GoldenQuestion]) -> None:
+    """What can be known before the questions are asked, which takes long. Raises as `calibrate_by_asked`."""
+    _require_extractive(services, knowledge_base)
+    silent = sum(each.expected is None for each in questions)
+    require_enough(len(questions) - silent, silent)
+
+
+def _require_extractive(services: Services, knowledge_base: KnowledgeBase) -> None:
+    if settings_used(services, knowledge_base, {})["answerer"] != AnswererName.EXTRACTIVE:
+        raise Conflict(
+            "The chat model's answers have no probability to refuse by: only extractive ones can be calibrated."
+        )
 
 
 def _require_usable(services: Services, knowledge_base: KnowledgeBase, run: GoldenRun) -> None:

@@ -3,18 +3,18 @@
 Owns which of them wait, and what an admin decides. The feedback itself is `app.feedback`'s.
 """
 
-from typing import Any
-
 from sqlalchemy import Select, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.bootstrap import Services
-from app.errors import NotFound
+from app.errors import Conflict, NotFound
 from app.evaluation_questions import add, checked_question
-from app.evaluation_shapes import AcceptedCandidate, CandidateList, CandidateShape, GoldenQuestionShape
+from app.evaluation_shapes import AcceptedCandidate, CandidateList, CandidateShape, GoldenQuestionShape, place_of
 from app.message_reading import turns_before
 from app.models import Citation, Conversation, Feedback, KnowledgeBase, Message
 from app.scope import Scope
+from rag.types import NO_PAGE
 
 _SHOWN = 100
 _ROLES = ("customer", "assistant", "agent")
@@ -30,14 +30,29 @@ def list_candidates(services: Services, scope: Scope, knowledge_base: str) -> Ca
 def accept_candidate(
     services: Services, scope: Scope, knowledge_base: str, message_id: str, accepted: AcceptedCandidate
 ) -> GoldenQuestionShape:
-    """Makes a golden question of it. Raises `NotFound` when it does not wait (any more)."""
+    """Makes a golden question of it. Raises `NotFound` when it does not wait (any more), and `Conflict` when there is
+    one of its name, of a file that was downloaded before.
+    """
+    name = f"answer {message_id}"
+    try:
+        return _accept(services, scope, knowledge_base, message_id, name, accepted)
+    except IntegrityError as error:
+        raise Conflict(
+            f"There is a golden question {name!r} already: change that one and dismiss this candidate, or delete it.",
+            {"name": name},
+        ) from error
+
+
+def _accept(
+    services: Services, scope: Scope, knowledge_base: str, message_id: str, name: str, accepted: AcceptedCandidate
+) -> GoldenQuestionShape:
     with services.database.write() as session:
         base = scope.knowledge_base(session, knowledge_base)
         message, feedback = _one(session, base, message_id)
         candidate = _shape(session, message, feedback)
         question = checked_question(
             {
-                "id": f"answer {message.id}",
+                "id": name,
                 "question": accepted.question or candidate.question,
                 "history": candidate.history,
                 "filter": candidate.filter,
@@ -91,12 +106,7 @@ def _shape(session: Session, message: Message, feedback: Feedback) -> CandidateS
         filter=question.request.get("filter") or {},
         kind=message.kind,
         answer=message.text,
-        cited=[_place(citation) for citation in cited],
+        cited=[place_of(each.external_id, each.title, each.spans[0][0] if each.spans else NO_PAGE) for each in cited],
         comment=feedback.comment,
         created_at=feedback.created_at,
     )
-
-
-def _place(citation: Citation) -> dict[str, Any]:
-    page = citation.spans[0][0] if citation.spans else 0
-    return {"document": citation.external_id, "title": citation.title, "page": page or None}

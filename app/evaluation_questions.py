@@ -5,7 +5,6 @@ asked is `app.evaluation_runs`.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,16 +13,17 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.bootstrap import Services
+from app.db import storable_json
 from app.errors import BadRequest, Conflict
 from app.evaluation_shapes import GoldenQuestionList, GoldenQuestionShape, NewGoldenQuestion, UploadedQuestions
+from app.filters import wanted_texts
 from app.models import GoldenQuestion, KnowledgeBase
 from app.scope import Scope
-from rag.errors import BadEvaluationFile
+from rag.errors import BadEvaluationFile, UnknownFilter
 from rag.evaluation import questions as golden
 from rag.evaluation.files import parse_golden
 
 MOST_QUESTIONS = 5_000
-_NOT_TEXT = re.compile(r"\\u0000|[\ud800-\udfff]")
 
 
 def list_questions(
@@ -120,7 +120,9 @@ def upload_questions(services: Services, scope: Scope, knowledge_base: str, cont
         raise BadRequest("The file is not a text in UTF-8.") from error
     except BadEvaluationFile as error:
         raise BadRequest(str(error)) from error
-    records = {question.id: _storable(golden.record_of(question)) for question in uploaded}
+    for question in uploaded:
+        _require_usable(question, f"The question {question.id!r}")
+    records = {question.id: golden.record_of(question) for question in uploaded}
     with services.database.write() as session:
         base = scope.knowledge_base(session, knowledge_base)
         session.refresh(base, with_for_update=True)
@@ -137,11 +139,13 @@ def upload_questions(services: Services, scope: Scope, knowledge_base: str, cont
 
 
 def checked_question(record: Mapping[str, Any]) -> golden.GoldenQuestion:
-    """Raises `BadRequest` for what is no golden question, and for texts that cannot be stored."""
+    """Raises `BadRequest` for what is no golden question, too large, cannot be stored, or cannot be filtered by."""
     try:
-        return golden.question_from(_storable(dict(record)))
+        question = golden.question_from(dict(record))
     except ValueError as error:
         raise BadRequest(f"This is no golden question: {error}.") from error
+    _require_usable(question, "The question")
+    return question
 
 
 def _checked(new: NewGoldenQuestion) -> golden.GoldenQuestion:
@@ -150,10 +154,17 @@ def _checked(new: NewGoldenQuestion) -> golden.GoldenQuestion:
     return checked_question({**record, **({"id": name} if name else {})})
 
 
-def _storable(record: dict[str, Any]) -> dict[str, Any]:
-    if _NOT_TEXT.search(json.dumps(record, ensure_ascii=False)):
-        raise BadRequest("The question holds characters that are no text (NUL or half a character).")
-    return record
+def _require_usable(question: golden.GoldenQuestion, name: str) -> None:
+    """Raises `BadRequest`. Whether any document has a facet is seen when it is asked: documents come and go."""
+    try:
+        storable_json(golden.record_of(question))
+    except ValueError as error:
+        raise BadRequest(f"{name} {error}.") from error
+    try:
+        golden.require_bounds(question)
+        wanted_texts(question.filter)
+    except (ValueError, UnknownFilter) as error:
+        raise BadRequest(f"{name} cannot be kept: {error}") from error
 
 
 def _require_room(session: Session, knowledge_base: KnowledgeBase, new: int) -> None:

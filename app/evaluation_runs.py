@@ -1,8 +1,9 @@
 """Runs of golden questions: begun, looked at, compared, cancelled, deleted. A worker asks (`app.evaluation_worker`).
 
     queued ──a worker takes it──> running ──every question asked──> done
-       │                            └── something is wrong, or its worker died too often ──> failed
-       └──────────── cancelled ─────┘
+      ^│                            └── something is wrong, or its worker died too often ──> failed
+      │└──────────── cancelled ─────┘
+      └──retry── failed, cancelled
 
 Owns the rows of runs and their results as admins see them. A run copies its questions when it begins.
 """
@@ -26,7 +27,7 @@ from app.evaluation_shapes import (
     RunComparison,
 )
 from app.knowledge_base_settings import DocumentFilter
-from app.models import GoldenQuestion, GoldenResult, GoldenRun, now
+from app.models import GoldenQuestion, GoldenResult, GoldenRun, KnowledgeBase, now
 from app.scope import Scope
 from rag.evaluation.asking import Asked, Outcome
 from rag.evaluation.comparing import Baseline, compare
@@ -54,9 +55,7 @@ def begin_run(services: Services, scope: Scope, knowledge_base: str, new: NewGol
         questions = session.scalars(scope.golden_question_query(base).order_by(GoldenQuestion.id)).all()
         if not questions:
             raise Conflict("There is nothing to run: add golden questions to this knowledge base first.")
-        runs = scope.golden_run_query(base)
-        if len(session.scalars(runs.where(GoldenRun.status.in_(LIVE))).all()) >= _MOST_WAITING:
-            raise Conflict(f"{_MOST_WAITING} runs are waiting already; cancel one, or begin this one later.")
+        _require_place(session, base)
         last = session.scalar(select(func.max(GoldenRun.number)).where(GoldenRun.knowledge_base_id == base.id)) or 0
         run = GoldenRun(
             knowledge_base_id=base.id, number=last + 1, note=new.note.strip(), tried=tried, total=len(questions)
@@ -113,6 +112,22 @@ def cancel_run(services: Services, scope: Scope, knowledge_base: str, run: str) 
         ended = {"status": "cancelled", "finished_at": now(), "lease_owner": None, "lease_until": None}
         if session.execute(update(GoldenRun).where(*still).values(ended).returning(GoldenRun.id)).first() is None:
             raise Conflict(f"Run {row.number} has ended already.", {"run": row.id})
+        session.refresh(row)
+        return _shapes(session, [row])[0]
+
+
+def retry_run(services: Services, scope: Scope, knowledge_base: str, run: str) -> GoldenRunShape:
+    """Has a failed or cancelled run go on where it was, with all its attempts. Raises `Conflict` for any other."""
+    with services.database.write() as session:
+        base = scope.knowledge_base(session, knowledge_base)
+        row = scope.golden_run(session, base, run)
+        _require_place(session, base)
+        ended = (GoldenRun.id == row.id, GoldenRun.status.in_(("failed", "cancelled")))
+        again = {"status": "queued", "attempts": 0, "message": "", "finished_at": None, "lease_until": None}
+        if session.execute(update(GoldenRun).where(*ended).values(again).returning(GoldenRun.id)).first() is None:
+            raise Conflict(f"Run {row.number} has not failed: there is nothing to go on with.", {"run": row.id})
+        unasked = (GoldenResult.run_id == row.id, GoldenResult.outcome.is_(None))
+        session.execute(update(GoldenResult).where(*unasked).values(details={}))  # its pauses are counted anew
         session.refresh(row)
         return _shapes(session, [row])[0]
 
@@ -186,11 +201,21 @@ def _outcome_changes(first: Sequence[Asked], second: Sequence[Asked]) -> list[Ou
     ]
 
 
+def _require_place(session: Session, knowledge_base: KnowledgeBase) -> None:
+    live = (GoldenRun.knowledge_base_id == knowledge_base.id, GoldenRun.status.in_(LIVE))
+    if (session.scalar(select(func.count()).where(*live)) or 0) >= _MOST_WAITING:
+        raise Conflict(f"{_MOST_WAITING} runs are waiting already; cancel one, or begin this one later.")
+
+
 def _shapes(session: Session, rows: Sequence[GoldenRun]) -> list[GoldenRunShape]:
-    outcomes: dict[str, dict[str, int]] = {row.id: {} for row in rows}
+    """Only runs that are not done are counted: pages ask for the list every second."""
+    outcomes: dict[str, dict[str, int]] = {row.id: row.figures.get("outcomes", {}) for row in rows}
     counted = (
         select(GoldenResult.run_id, GoldenResult.outcome, func.count())
-        .where(GoldenResult.run_id.in_(outcomes), GoldenResult.outcome.is_not(None))
+        .where(
+            GoldenResult.run_id.in_([row.id for row in rows if row.status != "done"]),
+            GoldenResult.outcome.is_not(None),
+        )
         .group_by(GoldenResult.run_id, GoldenResult.outcome)
     )
     for run_id, outcome, count in session.execute(counted):

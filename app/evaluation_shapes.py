@@ -13,7 +13,8 @@ from app.knowledge_base_settings import KnowledgeBaseSettings
 from rag.evaluation.asking import Outcome
 from rag.evaluation.calibration import HIGHEST_WANTED, LOWEST_WANTED, Calibration, Share
 from rag.evaluation.comparing import Change
-from rag.evaluation.questions import LONGEST_ID
+from rag.evaluation.questions import LONGEST_ID, LONGEST_TEXT, MOST_TURNS
+from rag.types import NO_PAGE
 
 RunStatus = Literal["queued", "running", "done", "failed", "cancelled"]
 
@@ -29,8 +30,8 @@ class NewGoldenQuestion(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str | None = Field(None, min_length=1, max_length=LONGEST_ID, description="Made of the question if missing.")
-    question: str = Field(min_length=1, max_length=10_000)
-    history: list[str | dict[str, Any]] = Field([], max_length=100, description="Turns before it, oldest first.")
+    question: str = Field(min_length=1, max_length=LONGEST_TEXT)
+    history: list[str | dict[str, Any]] = Field([], max_length=MOST_TURNS, description="Turns before it, oldest first.")
     filter: dict[str, Any] = Field({}, description="Narrows documents, as in a conversation.")
     expected: dict[str, Any] | Literal["not answerable"] = Field(description=_EXPECTED)
 
@@ -95,7 +96,7 @@ class GoldenRunShape(BaseModel):
     number: int = Field(description="From 1 in each knowledge base; may be used in place of the id.")
     status: RunStatus
     note: str
-    message: str = Field(description="Why it failed.")
+    message: str = Field(description="Why it failed, or what it waits for.")
     tried: dict[str, Any]
     used: dict[str, Any] = Field(description="What held: settings, model, embedder, generation and change number.")
     done: int
@@ -285,4 +286,9 @@ class AcceptedCandidate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     expected: dict[str, Any] | Literal["not answerable"] = Field(description=_EXPECTED)
-    question: str | None = Field(None, min_length=1, max_length=10_000, description="As it was asked if missing.")
+    question: str | None = Field(None, min_length=1, max_length=LONGEST_TEXT, description="As it was asked if missing.")
+
+
+def place_of(document: str, title: str, page: int) -> dict[str, Any]:
+    """Where a citation stands, for people: `document` is the external id."""
+    return {"document": document, "title": title, "page": None if page == NO_PAGE else page}

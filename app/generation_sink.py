@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app import files
 from app.errors import NotFound
 from app.jobs import LeaseLost, hold
+from app.known_documents import known_to_generation
 from app.models import Document, GenerationDocument
 from app.passages import raise_change
 from app.sink import STORED, SqlSink, StoredDocument, remove_content, storable
@@ -38,6 +39,9 @@ class GenerationSink(SqlSink):
                 GenerationDocument.document_key == wanted[external_id].key,
             )
             return session.scalar(done) == wanted[external_id].version
+
+    def known_documents(self) -> Mapping[str, str]:
+        return known_to_generation(self._database, self._claim, self._generation_id)
 
     def store(self, documents: Sequence[ReadyDocument]) -> None:
         """Writes pages, passages and vectors of the documents that are still of this content."""

@@ -32,6 +32,7 @@ from sqlalchemy.orm import Session
 from app.db import Database, in_parts
 from app.errors import Conflict
 from app.models import Document, Job, new_id, now
+from ingestion.detect import HOLDS_SEVERAL
 
 _LOG = logging.getLogger(__name__)
 
@@ -119,6 +120,22 @@ def cancel(session: Session, job: Job) -> None:
     if cancelled.first() is None:
         raise Conflict(f"{job.source_name} has ended already: there is nothing to cancel.", {"job": job.id})
     _settle_documents(session, job.id, JobStatus.CANCELLED, "Cancelled.")
+
+
+def leave_out(session: Session, knowledge_base_id: str, external_id: str) -> None:
+    """Keeps the uploads that wait or are being read from bringing back a document that is being deleted.
+
+    The caller holds the knowledge base's lock. A new upload of the source does bring it back.
+    """
+    live = (Job.status.in_(LIVE), Job.generation_id.is_(None), Job.media_type.in_(HOLDS_SEVERAL))
+    query = select(Job).where(Job.knowledge_base_id == knowledge_base_id, *live).order_by(Job.id)
+    for job in session.scalars(query.with_for_update()):
+        job.removed = [*(job.removed or []), external_id]
+
+
+def left_out(session: Session, claim: Claim) -> set[str]:
+    """External ids of what was deleted since the claimed source was uploaded; asked under the same locks."""
+    return set(session.scalar(select(Job.removed).where(Job.id == claim.job_id)) or [])
 
 
 def retry(session: Session, job: Job) -> None:

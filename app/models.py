@@ -182,6 +182,7 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    removed: Mapped[list[Any] | None]  # external ids: documents that were deleted while this waited or ran
 
 
 class Document(Base):

@@ -38,6 +38,8 @@ from rag.types import Answer, AnswerEvent, Finished, Question, Token, Turn
 router = APIRouter(prefix="/v1", tags=["OpenAI"])
 
 _DONE = b"data: [DONE]\n\n"
+_LONGEST_TURN = 4000
+"""Characters of an earlier turn, as many as a question may have. What is longer is cut and not refused."""
 _ROLES = {"user": "customer", "assistant": "assistant"}
 
 
@@ -310,7 +312,7 @@ class _Chunks:
 
 
 def _question(messages: Sequence[ChatMessage]) -> Question:
-    """The last message, pictures included, with the texts of the turns before it.
+    """The last message, pictures included, with the texts of the turns before it, each to its first characters.
 
     Raises `BadRequest` when nobody asks anything, and `BadImage`.
     """
@@ -321,7 +323,7 @@ def _question(messages: Sequence[ChatMessage]) -> Question:
         text = _Asked(text=last.text).text
     except ValidationError as error:
         raise RequestValidationError([{**each, "loc": ("body", "messages")} for each in error.errors()]) from error
-    turns = [Turn(_ROLES[each.role], each.text) for each in before if each.role in _ROLES and each.text]
+    turns = [Turn(_ROLES[each.role], each.text[:_LONGEST_TURN]) for each in before if each.role in _ROLES and each.text]
     return Question(text, tuple(turns[first_handed_over(len(turns)) :]), images=checked_images(last.images))
 
 

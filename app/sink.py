@@ -20,7 +20,8 @@ from app import files, source_maps
 from app.db import in_parts
 from app.errors import NotFound
 from app.facets import described
-from app.jobs import UNFINISHED_STATUSES, Claim, JobQueue, LeaseLost, failure_message, hold
+from app.jobs import UNFINISHED_STATUSES, Claim, JobQueue, LeaseLost, failure_message, hold, left_out
+from app.known_documents import known_to_upload
 from app.known_vectors import StoredVectors
 from app.models import (
     Document,
@@ -89,6 +90,9 @@ class SqlSink:
         self._seen.update(() if key is None else (key,))
         return key is not None
 
+    def known_documents(self) -> Mapping[str, str]:
+        return known_to_upload(self._database, self._claim)
+
     def known_vectors(
         self, external_ids: Collection[str], text_hashes: Collection[bytes]
     ) -> Mapping[bytes, NDArray[np.float16]]:
@@ -98,6 +102,7 @@ class SqlSink:
         """Writes the documents with pages, passages and vectors, and removes what they replace.
 
         Keys and ids of documents stay; their version is raised. Of records with the same external id the last stays.
+        Those that were deleted since the source was uploaded are left out.
         Raises `Cancelled` when another generation answers by now: then they are to be read again for that one.
         """
         latest = {document.start.external_id: document for document in documents}
@@ -105,6 +110,8 @@ class SqlSink:
             change = self._raise_change(session)
             hold(session, self._claim, self._queue.lease_s)
             self._require_answering(session)
+            for external_id in left_out(session, self._claim) & latest.keys():
+                del latest[external_id]
             before = self._stored(session, latest)
             remove_content(session, self._claim.knowledge_base_id, [each.key for each in before.values()], change)
             after = self._write_documents(session, latest, before)
@@ -120,6 +127,8 @@ class SqlSink:
         with self._database.write() as session:
             files.lock_knowledge_base(session, self._claim.knowledge_base_id)
             hold(session, self._claim, self._queue.lease_s)
+            if external_id in left_out(session, self._claim):
+                return
             known = self._stored(session, [external_id]).get(external_id)
             if known is None:
                 session.add(

@@ -45,7 +45,8 @@ def run_worker(services: Services, stopping: Event) -> None:
         while not stopping.is_set():
             if not worker.work_once():
                 upkeep.when_idle()
-                stopping.wait(services.settings.worker.poll_s)
+                if not worker.ask_once():
+                    stopping.wait(services.settings.worker.poll_s)
 
 
 def run_until_idle(services: Services, stopping: Event | None = None) -> None:
@@ -54,7 +55,7 @@ def run_until_idle(services: Services, stopping: Event | None = None) -> None:
     with Sandbox(services.sandbox_limits) as sandbox:
         worker = _Worker(services, sandbox, stopping.is_set)
         while not stopping.is_set():
-            if not worker.work_once():
+            if not worker.work_once() and not worker.ask_once():
                 with services.database.read() as session:
                     is_idle = session.scalar(select(Job.id).where(Job.status.in_(LIVE)).limit(1)) is None
                 if is_idle and not worker.has_generations_under_way():
@@ -72,11 +73,11 @@ class _Worker:
         self._filters = FilterKeeper(services)
         self._snapshots = SnapshotWriter(services)
         self._builder = GenerationBuilder(services, self._snapshots)
-        self._golden_runs = GoldenRunner(services, stopping)
+        self._golden_runs = GoldenRunner(services, lambda: stopping() or self._queue.has_uploads())
         services.embedder  # noqa: B018  loaded now: the first time takes minutes, a lease lasts seconds
 
     def work_once(self) -> bool:
-        """Takes one job to its end, brings the rest up to date, asks some golden questions. False without any of it."""
+        """Takes one job to its end and brings the rest up to date. False without a job."""
         claim = self._queue.claim()
         if claim is not None:
             try:
@@ -87,7 +88,11 @@ class _Worker:
         self._filters.apply_due()
         self._snapshots.write_due()
         self._builder.advance()
-        return self._golden_runs.advance() or claim is not None
+        return claim is not None
+
+    def ask_once(self) -> bool:
+        """Asks golden questions, for when nothing waits: an upload must not wait for them. False without any."""
+        return self._golden_runs.advance()
 
     def has_generations_under_way(self) -> bool:
         return self._builder.is_waited_for()

@@ -30,6 +30,7 @@ from app.settings import Settings
 from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSettings
 from rag.chain import AnswerChain
 from rag.language import PHRASES, language_of
+from rag.product_search import whole_searcher
 from rag.sentences import sentence_spans
 from rag.types import Answer, Citation, Passage, Question
 
@@ -60,7 +61,7 @@ def main() -> None:
         pages = _pages(session, row)
     store = services.passages(row)
     passages = list(store.hydrate(store.live_keys().tolist()).values())
-    chain = AnswerChain(services.retriever(row), ExtractiveAnswerer(ExtractiveSettings(0, 0)))
+    chain = AnswerChain(whole_searcher(services.retriever(row)), ExtractiveAnswerer(ExtractiveSettings(0, 0)))
     counts: Counter[str] = Counter()
     for text in questions(passages, arguments.questions, random.Random(arguments.seed)):
         answer = chain.answer(Question(text))

@@ -24,6 +24,7 @@ from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSett
 from rag.answerers.extractive.confidence import FEATURES, SENTENCE_COVERAGE, ConfidenceModel
 from rag.chain import AnswerChain
 from rag.language import word_count
+from rag.product_search import whole_searcher
 from rag.types import Answer, Question
 
 FIT_ON = ("xquad en", "xquad zh", "cmrc2018")
@@ -105,7 +106,7 @@ def leave_out(each: EmbeddedSet, sample: int) -> Samples:
     bm25: list[float] = []
     for parity in (0, 1):
         half = range(parity, len(each.set.documents), 2)
-        chain = AnswerChain(each.retriever(half), ExtractiveAnswerer(confidence=UNFITTED))
+        chain = AnswerChain(whole_searcher(each.retriever(half)), ExtractiveAnswerer(confidence=UNFITTED))
         for asked in spread(each.set.questions, sample):
             answer = chain.answer(Question(asked.text))
             signals = answer.details.get("signals") or UNFITTED.typical
@@ -234,7 +235,7 @@ def errors_at(
 def containment(each: EmbeddedSet, sample: int) -> None:
     """How often a gold answer is inside one of the quotes, and how long answers are."""
     always = ExtractiveAnswerer(ExtractiveSettings(refuse_below=0, doubt_below=0), UNFITTED)
-    chain = AnswerChain(each.retriever(range(len(each.set.documents))), always)
+    chain = AnswerChain(whole_searcher(each.retriever(range(len(each.set.documents)))), always)
     asked = spread([question for question in each.set.questions if question.answers], sample)
     answers = [chain.answer(Question(question.text)) for question in asked]
     held = [

@@ -78,7 +78,10 @@ class ZipParser:
         return self.parse_from(source, limits, Resume())
 
     def parse_from(self, source: Source, limits: Limits, resume: Resume) -> Iterator[Item]:
-        """As `parse`, without the members that have been read before and those that cannot be."""
+        """As `parse`, without the members that have been read before and those that cannot be.
+
+        Of a member that is known with this very content there is the `DocumentStart` alone.
+        """
         walk = _Walk(limits, resume, UNPACKED_FILES * limits.file_bytes, MOST_MEMBERS)
         return self._read(source.path, source.path.name, "", walk, 1)
 
@@ -108,8 +111,8 @@ class ZipParser:
         """One member's documents; what is wrong with it fails it alone."""
         number, resume = walk.number, walk.resume
         walk.number += 1
-        was_read, is_archive = number < resume.members, _suffix(external_id) == ".zip"
-        if number in resume.unreadable_members or (was_read and not is_archive):
+        was_read, holds_members = number < resume.members, _suffix(external_id) == ".zip"
+        if number in resume.unreadable_members or (was_read and not holds_members):
             return
         try:
             if not was_read:
@@ -119,12 +122,15 @@ class ZipParser:
                 # Under its own last name, which messages and titles show; of the path nothing is used.
                 path = Path(folder) / _safe_name(external_id)
                 content_hash = _unpack(archive, member, path, external_id)
-                if is_archive:
+                if holds_members:
                     if depth >= DEEPEST:
                         raise TooLarge(
                             f"{external_id}: archives are nested more than {DEEPEST} deep; unpack them first"
                         )
                     yield from self._read(path, external_id, f"{external_id}/", walk, depth + 1)
+                    return
+                if resume.known.get(external_id) == content_hash:
+                    yield DocumentStart(external_id, PurePosixPath(external_id).stem, content_hash=content_hash)
                     return
                 source = Source(path, external_id)
                 within = resume if number == resume.members else Resume(opening=resume.opening)
@@ -184,6 +190,11 @@ def _unpack_on_the_way(path: Path, inside: str, unpacked: Path, limits: Limits) 
                 _unpack(archive, member, unpacked, name)
                 return inside[len(name) + 1 :]
     raise BrokenFile(f"{inside} is not in its archive any more: upload the archive again")
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file of this name is read by a `ZipParser`."""
+    return _suffix(path.name) == ".zip"
 
 
 def worth_reading(names: Iterable[str]) -> list[str]:

@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ingestion.archives import is_archive
 from ingestion.chunker import CHUNKER_VERSION, Chunker, ChunkerSettings
 from ingestion.documents import BrokenOff, documents_of
 from ingestion.draft import Draft, ReadyDocument
@@ -64,6 +65,14 @@ class Sink(Protocol):
 
     def is_current(self, external_id: str, content_hash: str) -> bool:
         """Whether this very content of the document is stored already, so that there is nothing to do."""
+        ...
+
+    def known_documents(self) -> Mapping[str, str]:
+        """Content hashes, by external id, of documents of the source that are stored already; at most `MOST_MEMBERS`.
+
+        Asked once, before the source is read, and only of an archive, so that members that have not changed are not
+        parsed. To know fewer costs time and nothing else.
+        """
         ...
 
     def known_vectors(
@@ -121,15 +130,16 @@ def ingest_source(
     with closing(_Work(embedder, sink, journal, batch_windows)) as work:
         try:
             cutter = Chunker(embedder, chunker)
-            resume = work.resume(recipe)
-            items = (reader or HereReader()).read(source, limits, resume, work.check)
+            known = sink.known_documents() if is_archive(source.path) else {}
+            items = (reader or HereReader()).read(source, limits, work.resume(recipe, known), work.check)
             for document in documents_of(work.timed("parse", items)):
                 if isinstance(document, RecordFailed):
                     work.fail(document.external_id, document.title, document.error)
                     continue
                 start, pages = document
                 content_hash = start.content_hash or file_hash()
-                if sink.is_current(start.external_id, content_hash):
+                is_known = known.get(start.external_id) == content_hash  # it comes without pages, also if deleted since
+                if sink.is_current(start.external_id, content_hash) or is_known:
                     work.unchanged += 1
                     if start.content_hash:
                         continue
@@ -188,10 +198,10 @@ class _Work:
         """Called while the parser works: raises `Cancelled` when the work is to stop."""
         self._report("parsing", self.pages, self._page_count)
 
-    def resume(self, recipe: Callable[[], str]) -> Resume:
-        """From where the file is to be read: after what the journal holds."""
+    def resume(self, recipe: Callable[[], str], known: Mapping[str, str]) -> Resume:
+        """From where the file is to be read: after what the journal holds, which is no archive's."""
         if self._journal is None or not self._journal.exists:
-            return Resume()
+            return Resume(known=known)
         self._journal.begin(recipe())
         last = self._journal.last_page
         return Resume() if last is None else Resume(self._journal.page_count, last.open_sections, table=last.open_table)

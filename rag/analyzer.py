@@ -103,15 +103,20 @@ def _words_of_token(token: str) -> tuple[str, ...]:
     if _DIGITS_GROUPED.fullmatch(token):
         return (token.replace(",", "")[:LONGEST_WORD],)
     parts = [part for part in _JOINT.split(token) if part]
-    found = [_stem(part) for part in parts if part not in STOP_WORDS]
+    found = [_stemmed(part) for part in parts if part not in STOP_WORDS]
     if len(parts) > 1:
         # Hyphens are written or not (Wi-Fi, WiFi), so the whole goes without; a dot or a colon makes another number.
         found.insert(0, re.sub("[-_]", "", token)[:LONGEST_WORD])
     return tuple(found)
 
 
-@lru_cache(maxsize=65_536)
-def _stem(part: str) -> str:
-    """The English stem; other scripts and codes stay as they are. A stemmer keeps state at work: none is shared."""
+def _stemmed(part: str) -> str:
+    """The stem of an English word; other scripts and codes stay as they are."""
     part = part[:LONGEST_WORD]
-    return str(snowballstemmer.stemmer("english").stemWord(part)) if part.isascii() and part.isalpha() else part
+    return stem(part) if part.isascii() and part.isalpha() else part
+
+
+@lru_cache(maxsize=65_536)
+def stem(word: str) -> str:
+    """The English stem of a word in lower case. A stemmer keeps state at work: none is shared between threads."""
+    return str(snowballstemmer.stemmer("english").stemWord(word))

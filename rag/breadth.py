@@ -13,7 +13,7 @@ from rag.analyzer import words
 from rag.answerers.base import Found, Searcher
 from rag.chinese import simplified
 from rag.follow_up import stands_alone
-from rag.types import Hit, Passage, Turn
+from rag.types import Hit, Passage, QuestionVector, Turn
 
 MOST_SIDES = 4
 
@@ -49,6 +49,7 @@ class BroadFound:
 
     hits: Sequence[Hit]
     searched_for: str
+    question_vector: QuestionVector | None
 
 
 class BroadSearcher:
@@ -77,13 +78,13 @@ class BroadSearcher:
             return searched(question, top_k)
         if broad.kind is BreadthKind.ENUMERATION:
             found = searched(question, max(top_k, LOOKED_AT))
-            return BroadFound(_sections_in_turn(found.hits)[:top_k], found.searched_for)
+            return BroadFound(_sections_in_turn(found.hits)[:top_k], found.searched_for, found.question_vector)
         history = ()  # the question stands alone, and so do its sides, short as they are
         found = searched(question, top_k)
         sides = [searched(side, top_k).hits for side in broad.sides]
         # What is found for the whole question has two places in each turn: it may say what the difference is.
-        hits = _in_turn([found.hits[::2], *sides, found.hits[1::2]])
-        return BroadFound(hits[:top_k], found.searched_for)
+        hits = in_turn([found.hits[::2], *sides, found.hits[1::2]])
+        return BroadFound(hits[:top_k], found.searched_for, found.question_vector)
 
 
 def section_of(passage: Passage) -> tuple[str, ...]:
@@ -104,7 +105,7 @@ def breadth_of(question: str) -> Breadth | None:
     return None
 
 
-def _in_turn(found: Sequence[Sequence[Hit]]) -> list[Hit]:
+def in_turn(found: Sequence[Sequence[Hit]]) -> list[Hit]:
     """The best of each list in turn, so that no side is crowded out; each passage once, where it comes first."""
     ranks = range(max(len(hits) for hits in found))
     first: dict[int, Hit] = {}

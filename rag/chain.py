@@ -11,15 +11,14 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from rag.answerers.base import Answerer, Searcher
+from rag.answerers.base import Answerer
 from rag.answerers.extractive.answerer import ExtractiveAnswerer
 from rag.answerers.small_talk import small_talk_in, small_talk_reply
-from rag.breadth import BroadSearcher
 from rag.follow_up import stands_alone
 from rag.language import language_of
 from rag.overview import Contents, Overview, asks_what_is_covered, overview
 from rag.product_questions import what_about, which_product
-from rag.product_scope import PRODUCT, KnownProducts, ProductCatalogue, ProductScope
+from rag.product_scope import PRODUCT, ProductScope
 from rag.product_search import ProductSearcher
 from rag.rewrite import Rewriter
 from rag.types import Answer, AnswerEvent, AnswerKind, Cited, Finished, Question, Retrieved, Token
@@ -49,16 +48,17 @@ class AnswerChain:
 
     def __init__(
         self,
-        searcher: Searcher,
+        searcher: ProductSearcher,
         answerer: Answerer,
         settings: ChainSettings | None = None,
-        products: ProductCatalogue | None = None,
         rewriter: Rewriter | None = None,
         contents: Contents | None = None,
     ) -> None:
-        """`contents` are the documents, for questions about a manual as a whole; without it those are searched for."""
+        """`searcher` is a `whole_searcher`, unless something is to be measured without a part of it.
+
+        `contents` are the documents, for questions about a manual as a whole; without it those are searched for."""
         self._rewriter = rewriter
-        self._searcher = ProductSearcher(BroadSearcher(searcher), products or KnownProducts())
+        self._searcher = searcher
         self._answerer = answerer
         self._settings = settings or ChainSettings()
         self._contents = contents

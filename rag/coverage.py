@@ -16,6 +16,7 @@ from rag.terms import Terms, terms_of
 
 Shares = NDArray[np.float32]
 _Found = NDArray[np.bool_]
+_Numbers = Terms | NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +56,22 @@ def coverage(
     words_found = np.zeros((rows, len(counted)), np.bool_)
     words_found[row_of_match, which] = True
 
-    pair_number = np.full((len(counted), len(counted)), -1)
-    for number, (one, other) in enumerate(pairs.values()):
-        pair_number[one, other] = number
     neighbours = np.flatnonzero((np.diff(where) == 1) & (np.diff(row_of_match) == 0))
-    paired = pair_number[which[neighbours], which[neighbours + 1]]
+    asked_pairs = np.array([one * len(counted) + other for one, other in pairs.values()], np.int64)
+    paired, which_pair = matches(asked_pairs, which[neighbours] * len(counted) + which[neighbours + 1])
     pairs_found = np.zeros((rows, len(pairs)), np.bool_)
-    pairs_found[row_of_match[neighbours[paired >= 0]], paired[paired >= 0]] = True
+    pairs_found[row_of_match[neighbours[paired]], which_pair] = True
 
     of_words = np.array([weights[word] for word in counted], np.float32)
     of_pairs = np.array([min(weights[one], weights[other]) for one, other in pairs], np.float32)
     return Coverage(*_shares(words_found, of_words, first_rows), *_shares(pairs_found, of_pairs, first_rows))
 
 
-def matches(wanted: Terms, terms: Terms) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where `terms` has one of `wanted`, ascending, and which of them it is there."""
+def matches(wanted: _Numbers, terms: _Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where `terms` has one of `wanted`, ascending, and which of them it is there.
+
+    In memory that grows like the two of them: questions of thousands of words are asked, too.
+    """
     if not len(wanted):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     order = np.argsort(wanted)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 
 import numpy as np
 
@@ -26,10 +27,14 @@ ENOUGH_WORDS = 6
 
 QUESTIONS_LOOKED_BACK = 3
 
+CONTEXT_WORDS = 500
+"""Words taken from earlier questions at most, the first ones: what a conversation is about is said in fewer."""
+
+LOOKED_AT = 1000
+"""Characters of a question that tell whether it stands alone."""
+
 HISTORY_BUDGET = 3000
 """Characters of earlier turns that a model is shown to understand a question."""
-
-CUSTOMER_ROLES = frozenset({"customer", "user"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +68,15 @@ def contextualise(question: str, history: Sequence[Turn] = ()) -> ContextualQues
     earlier = [] if not history or stands_alone(question) else _topic(history)
     if not earlier:
         return ContextualQuestion(question, weights, standalone=True, own=question)
-    for turn in earlier:
-        for word in words(turn):
-            weights.setdefault(word, CONTEXT_WEIGHT)
+    said = dict.fromkeys(word for turn in earlier for word in words(turn) if word not in weights)
+    weights |= dict.fromkeys(islice(said, CONTEXT_WORDS), CONTEXT_WEIGHT)
     return ContextualQuestion(" ".join([*earlier, question]), weights, standalone=False, own=question)
 
 
 def stands_alone(question: str) -> bool:
-    """Whether a question can be understood without what was said before it."""
-    text = simplified(question).strip().lower()
+    """Whether a question can be understood without what was said before it. Time is linear in its length."""
+    question = question.strip()[:LOOKED_AT]
+    text = simplified(question).lower()
     if _CHINESE.search(text):
         return not _leans_in_chinese(text)
     return not (_leans_in_english(text) or _is_poor(question))
@@ -105,7 +110,7 @@ def _topic(history: Sequence[Turn]) -> list[str]:
     """The latest question that stood alone and those after it, at most `QUESTIONS_LOOKED_BACK`, oldest first."""
     found: list[str] = []
     for turn in reversed(history):
-        if turn.role not in CUSTOMER_ROLES or not turn.text.strip():
+        if not turn.is_customers or not turn.text.strip():
             continue
         found.append(turn.text.strip())
         if len(found) == QUESTIONS_LOOKED_BACK or stands_alone(turn.text):
@@ -143,6 +148,7 @@ _LAST = re.compile(r"\b(it|them|these|those|that|this)\W*$|\b(of|in|on|for|with|
 _ALSO = re.compile(r"(can|could|do|does|is|are|will|would|should|may) \w+ (also|even|still|then)\b")
 _CLAUSE_BEFORE = re.compile(r"\w[.!?;,]\s+\w|\b(if|but|and|when|while|because)\b.*\w")
 _ENOUGH_BEFORE_LAST = 4
+_NAMED_BEFORE = 2
 _FRAGMENT = re.compile(
     r"(an?|any|anything|as|at|before|after|between|both|by|during|for|from|in|into|like|of|on|only|over|through|to|under"
     r"|until|using|via|with|within|without)\b"
@@ -198,14 +204,17 @@ def _leans_in_english(text: str) -> bool:
     if _LAST.search(text) and not _CLAUSE_BEFORE.search(text) and _content_count(text) < _ENOUGH_BEFORE_LAST:
         return True
     relatives = {match.end(1) for match in _RELATIVE.finditer(text) if words(match[1])}
+    before = end = 0
     for anaphor in _ENGLISH_ANAPHOR.finditer(text):
-        before = _content_count(text[: anaphor.start()])
-        if text[: anaphor.start()].rstrip() in {text[:end] for end in relatives}:
-            continue
-        determined = _DETERMINER.match(text, anaphor.start())
-        noun = bool(determined and words(determined[2]))
+        before += _content_count(gap := text[end : anaphor.start()])
         # What the word stands for may be in the question itself, before it; "this TV" names it.
-        if before < 2 and not (noun and len(content) > 1):
+        if before >= _NAMED_BEFORE:
+            return False
+        is_relative = end + len(gap.rstrip()) in relatives
+        end = anaphor.start()
+        determined = _DETERMINER.match(text, end)
+        noun = bool(determined and words(determined[2]))
+        if not is_relative and not (noun and len(content) > 1):
             return True
     return False
 

@@ -8,18 +8,22 @@ not know what becomes of such a question (`rag.guard_answerer`).
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.guard_features import FEATURES, features_of, signs_in
-from rag.types import Vector
+from rag.types import Turn, Vector
 
 MODEL_FILE = Path(__file__).parent / "guard.json"
+
+_TURNS_KEPT = 512
+"""Judged turns that are not judged again: they come with every later question of their conversation."""
 
 
 class JudgedBy(StrEnum):
@@ -79,6 +83,7 @@ class InjectionGuard:
 
     def __init__(self, model: GuardModel | None = None) -> None:
         self._model = model or fitted_guard()
+        self._steers = lru_cache(_TURNS_KEPT)(lambda text: self.judge(text).is_injection)
 
     @property
     def embedder(self) -> str:
@@ -95,3 +100,7 @@ class InjectionGuard:
             by, threshold = JudgedBy.SIGNS_AND_VECTOR, model.threshold
             score = (score + float(np.dot(model.vector, vector)) + model.vector_bias) / 2
         return Judgement(score > threshold, 1 / (1 + math.exp(-score)), by, signs_in(features))
+
+    def without_steering(self, history: Sequence[Turn]) -> tuple[Turn, ...]:
+        """The turns but for those of the customer that are injections, by their signs: they have no vectors."""
+        return tuple(turn for turn in history if not (turn.is_customers and self._steers(turn.text)))

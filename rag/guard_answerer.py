@@ -5,7 +5,7 @@ declined politely when it holds nothing to look up. Never an error: an honest qu
 the manual's words. Knows nothing of how injections are told (`rag.guard`).
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 
@@ -20,15 +20,10 @@ from rag.types import Answer, AnswerEvent, AnswerKind, Finished, Question, Token
 _LEAST_TERMS = 2
 
 
-VectorOf = Callable[[str, str], Vector | None]
-"""The vector that a question was searched with, by the embedder's identity and its text; None if there is none.
-
-Nothing is embedded for the guard: a follow-up that was searched for in other words is judged by its signs.
-"""
-
-
 class GuardAnswerer(AnswererAround):
     """Hands questions to `answerer`, and those that try to steer it to `quoting`, which is no model.
+
+    Of the turns before a question `answerer` is told those that do not try to, either.
 
     The answer to the latter has the noticed in `details["guard"]`: probability, what it was judged by, and the signs.
     """
@@ -37,19 +32,18 @@ class GuardAnswerer(AnswererAround):
         self,
         answerer: Answerer,
         quoting: Answerer,
-        vector_of: VectorOf = lambda _embedder, _text: None,
         guard: InjectionGuard | None = None,
     ) -> None:
         super().__init__(answerer)
         self._quoting = quoting
-        self._vector_of = vector_of
         self._guard = guard or InjectionGuard()
 
     def answer(self, question: Question, found: Found) -> Generator[AnswerEvent]:
         """Raises what `answerer` raises for the questions that it gets."""
-        judgement = self._guard.judge(question.text, self._vector_of(self._guard.embedder, question.text))
+        judgement = self._guard.judge(question.text, self._vector(question, found))
         if not judgement.is_injection:
-            with closing(self._answerer.answer(question, found)) as events:
+            honest_turns = self._guard.without_steering(question.history)
+            with closing(self._answerer.answer(replace(question, history=honest_turns), found)) as events:
                 yield from events
             return
         honest = self._without_orders(question.text)
@@ -64,6 +58,13 @@ class GuardAnswerer(AnswererAround):
             answer = _declined(answer, question)
             yield Token(answer.text)
         yield Finished(replace(answer, details={**answer.details, GUARD: _told(judgement)}))
+
+    def _vector(self, question: Question, found: Found) -> Vector | None:
+        """Nothing is embedded for the guard: a question that was searched for in other words is judged by its signs."""
+        known = found.question_vector
+        if known is None or (known.text, known.embedder) != (question.text, self._guard.embedder):
+            return None
+        return known.vector
 
     def _without_orders(self, text: str) -> str:
         """The sentences of a question that try nothing; empty when too little is left to be looked up."""

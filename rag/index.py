@@ -72,6 +72,11 @@ class KnowledgeBaseIndex:
         self._advancing = threading.Lock()
         self._opening = threading.Lock()
 
+    @property
+    def embedder(self) -> str:
+        """The identity of the embedder that questions must be embedded with."""
+        return self._identity.embedder
+
     def refresh(self, store: PassageStore) -> IndexView:
         """The index as storage is now. Costs one call of `store.change()` when nothing changed.
 

@@ -64,6 +64,11 @@ class Candidates:
         vector: Vector = self.rows[self.row_starts[candidate]]
         return vector
 
+    def terms_of(self, candidate: int) -> Terms:
+        """The terms of all of a candidate's rows."""
+        first, last = self.term_starts[self.row_starts[candidate : candidate + 2]]
+        return self.terms[first:last]
+
     def window_scores(self, candidate: int) -> tuple[float, ...]:
         """The cosine of each window of one candidate, in the passage's order."""
         start, end = self.row_starts[candidate : candidate + 2]

@@ -19,8 +19,6 @@ from rag.types import Turn
 PRODUCT = "product"
 """The facet, and the field of filters and contexts, that names products."""
 
-CUSTOMER_ROLES = frozenset({"customer", "user"})
-
 SAID = "said"
 """The field of a context with the products that the conversation has been about so far."""
 
@@ -121,7 +119,7 @@ def _known_before(names: ProductNames, turns: Sequence[Turn], context: Mapping[s
         if found := names.mentions(" ; ".join(texts)):
             return _scope("", (), found, source)
     for turn in reversed(turns):
-        if _is_customers(turn) and (found := names.mentions(turn.text)):
+        if turn.is_customers and (found := names.mentions(turn.text)):
             return _scope("", (), found, ScopeSource.HISTORY)
     return None
 
@@ -144,7 +142,7 @@ def _asked(
         return question, turns
     for place in range(len(turns) - 1, -1, -1):
         turn = turns[place]
-        if _is_customers(turn) and turn.text.strip() and not _is_bare(names, turn.text):
+        if turn.is_customers and turn.text.strip() and not _is_bare(names, turn.text):
             return names.without(turn.text) or turn.text, turns[:place]
     return question, turns
 
@@ -173,16 +171,12 @@ def _is_bare(names: ProductNames, text: str) -> bool:
 
 
 def _only_names(names: ProductNames, turn: Turn) -> bool:
-    return _is_customers(turn) and _is_bare(names, turn.text)
+    return turn.is_customers and _is_bare(names, turn.text)
 
 
 def _without_products(names: ProductNames, turn: Turn) -> Turn:
     """In one product's pages its name tells nothing, and that of another leads astray."""
     return replace(turn, text=names.without(turn.text))
-
-
-def _is_customers(turn: Turn) -> bool:
-    return turn.role in CUSTOMER_ROLES
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 
 from rag.analyzer import words
 from rag.answerers.base import Found, Searcher
+from rag.breadth import BroadSearcher, in_turn
 from rag.follow_up import content_words, stands_alone
-from rag.product_scope import PRODUCT, ProductCatalogue, ProductScope, ScopeSource, understood
+from rag.product_scope import PRODUCT, KnownProducts, ProductCatalogue, ProductScope, ScopeSource, understood
 from rag.products import ProductNames, readable
-from rag.types import Hit, Turn
+from rag.types import Hit, QuestionVector, Turn
 
 MOST_CHOICES = 6
 MOST_COMPARED = 4
@@ -37,6 +38,7 @@ class ScopedFound:
 
     hits: Sequence[Hit]
     searched_for: str
+    question_vector: QuestionVector | None
     scope: ProductScope
     choices: tuple[str, ...] = ()
 
@@ -65,18 +67,21 @@ class ProductSearcher:
         search = _Search(self._searcher, names, scope, given, top_k, {} if timings is None else timings)
         if scope.source is ScopeSource.FILTER or not len(names):
             found = search.unscoped()
-            return ScopedFound(found.hits, found.searched_for, scope)
+            return _scoped(found, scope)
         if scope.source is None:
             found = search.unscoped()
-            return ScopedFound(found.hits, found.searched_for, scope, _choices(scope.question, found.hits))
+            return _scoped(found, scope, _choices(scope.question, found.hits))
         if scope.several:
             return search.side_by_side()
         found = search.scoped(scope)
         if not found.hits or (search.may_be_wrong and search.is_better_elsewhere(found)):
-            return ScopedFound(search.everywhere.hits, search.everywhere.searched_for, _unscoped(scope))
-        return ScopedFound(
-            found.hits, found.searched_for, scope, _choices(scope.question, found.hits) if scope.is_open else ()
-        )
+            return _scoped(search.everywhere, _unscoped(scope))
+        return _scoped(found, scope, _choices(scope.question, found.hits) if scope.is_open else ())
+
+
+def whole_searcher(retriever: Searcher, catalogue: ProductCatalogue | None = None) -> ProductSearcher:
+    """What answers are searched with: the product first, within it the sides of a comparison, each by `retriever`."""
+    return ProductSearcher(BroadSearcher(retriever), catalogue or KnownProducts())
 
 
 class _Search:
@@ -121,12 +126,9 @@ class _Search:
         """The best of each product in turn, so that none is crowded out."""
         compared = self._scope.products[:MOST_COMPARED]
         found = [self.scoped(replace(self._scope, products=(product,))) for product in compared]
-        ranks = range(max(len(each.hits) for each in found))
-        distinct: dict[int, Hit] = {}
-        for hit in (each.hits[rank] for rank in ranks for each in found if rank < len(each.hits)):
-            distinct.setdefault(hit.passage.key, hit)
+        hits = in_turn([each.hits for each in found])[: self._top_k]
         scope = replace(self._scope, products=compared)
-        return ScopedFound(list(distinct.values())[: self._top_k], found[0].searched_for, scope)
+        return ScopedFound(hits, found[0].searched_for, found[0].question_vector, scope)
 
     def is_better_elsewhere(self, found: Found) -> bool:
         """Whether other products' pages fit the question so much better that it cannot be about this one.
@@ -142,6 +144,10 @@ class _Search:
 
     def _searched(self, text: str, filter: Mapping[str, object], history: Sequence[Turn], top_k: int) -> Found:
         return self._searcher.search(text, top_k=top_k, filter=filter, history=history, timings=self._timings)
+
+
+def _scoped(found: Found, scope: ProductScope, choices: tuple[str, ...] = ()) -> ScopedFound:
+    return ScopedFound(found.hits, found.searched_for, found.question_vector, scope, choices)
 
 
 def products_of(hit: Hit) -> tuple[str, ...]:

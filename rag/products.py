@@ -10,9 +10,10 @@ and "LT300S" are the same three.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from itertools import pairwise
 
 _CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -21,6 +22,9 @@ _POSSESSIVE = re.compile(r"['’]s\b")
 _PLUS = {"plus", "+"}
 _NAMES_TOGETHER = re.compile(r"\s*[,;|、，；]\s*|\s+/\s+|(?<=[^\W\d])/(?=\D)")
 _YEAR = re.compile(r"(19|20)\d\d")
+
+LOOKED_AT = 1000
+"""Characters of a text in which products are looked for."""
 
 _SHORT_CHINESE = 4
 """So many Chinese characters of a longer name are enough to name it."""
@@ -85,6 +89,30 @@ class _Name:
     """Of each atom whether it tells this product from most others."""
 
 
+class _Run:
+    """Names that have the same atoms at some place, and from there on by the atom that follows."""
+
+    def __init__(self, length: int, places: Sequence[tuple[_Name, int]]) -> None:
+        self.length = length
+        self.places = places
+
+    @cached_property
+    def longer(self) -> "Mapping[str, _Run]":
+        """Made when a text first comes so far, for of long names few parts are ever said."""
+        following: dict[str, list[tuple[_Name, int]]] = {}
+        for name, place in self.places:
+            if place + self.length < len(name.atoms):
+                following.setdefault(name.atoms[place + self.length], []).append((name, place))
+        return {atom: _Run(self.length + 1, places) for atom, places in following.items()}
+
+
+_Meant = tuple[tuple[str, ...], Closeness, bool]
+"""Products, how well they are named, and whether surely: the last three of a `Mention`."""
+
+_Known = dict[tuple[object, ...], _Meant | None]
+"""What was judged of a text so far: by the run, and by all that counts in how it is written there."""
+
+
 class ProductNames:
     """The names of all products of a knowledge base. Never changes; safe for threads."""
 
@@ -96,20 +124,25 @@ class ProductNames:
         self._names = [
             _Name(product, tuple(atom.text for atom in atoms), _own_atoms(atoms, *common)) for product, atoms in spelled
         ]
-        self._by_atom: dict[str, list[tuple[_Name, int]]] = {}
+        by_atom: dict[str, list[tuple[_Name, int]]] = {}
         for name in self._names:
             for place, atom in enumerate(name.atoms):
-                self._by_atom.setdefault(atom, []).append((name, place))
+                by_atom.setdefault(atom, []).append((name, place))
+        self._runs = {atom: _Run(1, places) for atom, places in by_atom.items()}
 
     def __len__(self) -> int:
         return len(self.products)
 
     def mentions(self, text: str) -> list[Mention]:
-        """The places of `text` that name products, in order, none overlapping: the longer name goes before."""
+        """The places of `text` that name products, in order, none overlapping: the longer name goes before.
+
+        Only its first `LOOKED_AT` characters are looked at.
+        """
         if not self._names:
             return []
-        atoms = _atoms(text)
-        found = [each for start in range(len(atoms)) for each in self._starting_at(atoms, start)]
+        atoms = _atoms(text[:LOOKED_AT])
+        known: _Known = {}
+        found = [each for start in range(len(atoms)) for each in self._starting_at(atoms, start, known)]
         found.sort(key=lambda each: (each.closeness is Closeness.NEAR, each.start - each.end, each.start))
         kept: list[Mention] = []
         for each in found:
@@ -124,23 +157,47 @@ class ProductNames:
             text = f"{text[: mention.start]} {text[possessive.end() if possessive else mention.end :]}"
         return " ".join(text.split())
 
-    def _starting_at(self, atoms: Sequence[_Atom], start: int) -> Iterator[Mention]:
+    def _starting_at(self, atoms: Sequence[_Atom], start: int, known: _Known) -> Iterator[Mention]:
         """For each length the products that the atoms from `start` on may name: the best of them only."""
         first = atoms[start]
         if first.is_glued and not first.is_chinese and not atoms[start - 1].is_chinese:
             return
-        found: dict[int, dict[str, tuple[Closeness, bool]]] = {}
-        for name, place in self._by_atom.get(first.text, ()):
-            length = _common_length(atoms, start, name, place)
-            judged = _judged(atoms[start : start + length], atoms, start + length, name, place)
+        run = self._runs.get(first.text)
+        while run is not None:
+            end = start + run.length
+            if meant := _meant(run, atoms, start, known):
+                yield Mention(first.start, atoms[end - 1].end, *meant)
+            run = run.longer.get(atoms[end].text) if end < len(atoms) else None
+
+
+def _meant(run: _Run, atoms: Sequence[_Atom], start: int, known: _Known) -> _Meant | None:
+    """Which products the atoms of this run name that go on in another way than the text does; None for none."""
+    end = start + run.length
+    matched, after = atoms[start:end], atoms[end : end + 2]
+    longer = run.longer.get(after[0].text) if after else None
+    written = tuple((atom.is_joined, atom.is_capital) for atom in matched)
+    behind = tuple((atom.is_glued, atom.is_chinese, _may_end_a_name(atom)) for atom in after)
+    key = (id(run), id(longer), written, behind)
+    if key not in known:
+        goes_on = atoms[end].text if longer is not None else None
+        found: dict[str, tuple[Closeness, bool]] = {}
+        for name, place in run.places:
+            behind_it = name.atoms[place + run.length : place + run.length + 1]
+            if goes_on is not None and behind_it == (goes_on,):
+                continue  # it is named by more than this run
+            judged = _judged(matched, atoms, end, name, place)
             if judged is not None:
-                of_length = found.setdefault(length, {})
-                of_length[name.product] = max(of_length.get(name.product, judged), judged)
-        for length, products in found.items():
-            best = max(closeness for closeness, _ in products.values())
-            chosen = {product: sure for product, (closeness, sure) in products.items() if closeness == best}
-            place_of = (first.start, atoms[start + length - 1].end)
-            yield Mention(*place_of, tuple(sorted(chosen)), best, all(chosen.values()))
+                found[name.product] = max(found.get(name.product, judged), judged)
+        known[key] = _best_of(found)
+    return known[key]
+
+
+def _best_of(found: Mapping[str, tuple[Closeness, bool]]) -> _Meant | None:
+    if not found:
+        return None
+    best = max(closeness for closeness, _ in found.values())
+    chosen = {product: sure for product, (closeness, sure) in found.items() if closeness == best}
+    return tuple(sorted(chosen)), best, all(chosen.values())
 
 
 def readable(product: str) -> str:
@@ -211,17 +268,6 @@ def _is_of_code(atoms: Sequence[_Atom], place: int) -> bool:
     return following is not None and following.is_number and following.is_joined
 
 
-def _common_length(atoms: Sequence[_Atom], start: int, name: _Name, place: int) -> int:
-    length = 0
-    while (
-        start + length < len(atoms)
-        and place + length < len(name.atoms)
-        and atoms[start + length].text == name.atoms[place + length]
-    ):
-        length += 1
-    return length
-
-
 def _judged(
     matched: Sequence[_Atom], atoms: Sequence[_Atom], end: int, name: _Name, place: int
 ) -> tuple[Closeness, bool] | None:
@@ -283,6 +329,8 @@ def _is_suffix(atoms: Sequence[_Atom], end: int) -> bool:
     """A plus, or a letter or two, and nothing glued behind."""
     suffix = atoms[end]
     behind = atoms[end + 1] if end + 1 < len(atoms) else None
-    return (suffix.text == "+" or (suffix.is_letters and len(suffix.text) <= 2)) and not (
-        behind is not None and behind.is_glued and not behind.is_chinese
-    )
+    return _may_end_a_name(suffix) and not (behind is not None and behind.is_glued and not behind.is_chinese)
+
+
+def _may_end_a_name(atom: _Atom) -> bool:
+    return atom.text == "+" or (atom.is_letters and len(atom.text) <= 2)

@@ -25,7 +25,8 @@ from rag.fusion import Signals, learned_scores, mixed_scores, signals_of
 from rag.index import KnowledgeBaseIndex
 from rag.index_view import Candidates
 from rag.rerank import Reranker, best_first
-from rag.types import NO_PAGE, Hit, Passage, PassageStore, Place, Turn, Vector
+from rag.translation import translations_in
+from rag.types import NO_PAGE, Hit, Passage, PassageStore, Place, QuestionVector, Turn, Vector
 
 _MOST_ATTEMPTS = 10  # of one search, each but the last made void by a change at the wrong moment
 
@@ -69,11 +70,14 @@ class RetrievalSettings:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Hits, best first; `searched_for` is the question with what a follow-up took from the conversation."""
+    """Hits, best first; `searched_for` is the question with what a follow-up took from the conversation.
+
+    `question_vector` is None for such a follow-up, whose vector is a mixture.
+    """
 
     hits: tuple[Hit, ...]
     searched_for: str
-    question_vector: Vector
+    question_vector: QuestionVector | None = None
 
 
 class HybridRetriever(BaseRetriever):
@@ -131,7 +135,8 @@ class HybridRetriever(BaseRetriever):
             # A document that was replaced in between is gone as it was found, and was not searched as it is now.
             if is_whole or self.store.change() == view.change:
                 break
-        return SearchResult(hits, asked.text, vector)
+        of_question = QuestionVector(asked.text, self.index.embedder, vector) if asked.standalone else None
+        return SearchResult(hits, asked.text, of_question)
 
     def _scores(self, candidates: Candidates, signals: Signals) -> NDArray[np.float32]:
         if self.settings.dense_weight is None:
@@ -253,7 +258,8 @@ class _Described:
             signals["reranker"] = self._reranked[candidate]
         places = tuple(Place(other.document_id, other.external_id, other.title, other.spans) for other in group.others)
         windows = self.candidates.window_scores(candidate)
-        return Hit(group.passage, float(self._scores[candidate]), signals, windows, places)
+        translations = translations_in(self.candidates.foreign_words, self.candidates.terms_of(candidate))
+        return Hit(group.passage, float(self._scores[candidate]), signals, windows, places, translations)
 
 
 def _document(hit: Hit) -> Document:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rag.coverage import Shares, matches, with_fronts
 from rag.dictionary import Dictionary, Translation
-from rag.terms import Terms, terms_of
+from rag.terms import Terms, term_of, terms_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,17 @@ def foreign_words(
         if there:
             found.append(ForeignWord([(said, min(map(rarity, said))) for said in there]))
     return found
+
+
+def translations_in(foreign: Sequence[ForeignWord], terms: Terms) -> tuple[str, ...]:
+    """Of each foreign word the words of its best translation that is among the terms of a passage, each once."""
+    there = set(terms.tolist()) if foreign else set()
+    found: dict[str, None] = {}
+    for each in foreign:
+        said = ((counts, words) for words, counts in each.translations if all(term_of(word) in there for word in words))
+        _, best = max(said, key=lambda one: one[0], default=(0.0, ()))
+        found.update(dict.fromkeys(best))
+    return tuple(found)
 
 
 def shared_out(foreign: Iterable[ForeignWord]) -> dict[str, float]:

@@ -107,7 +107,8 @@ class Place:
 class Hit:
     """A passage found. `score` is the fused score, higher is better; `signals` are its parts by name.
 
-    `window_scores[i]` is the cosine of the question with window i of the passage.
+    `window_scores[i]` is the cosine of the question with window i of the passage. `translations` are words of the
+    passage, as `rag.analyzer` has them, that are words of a question in another language.
     """
 
     passage: Passage
@@ -115,6 +116,16 @@ class Hit:
     signals: Mapping[str, float]
     window_scores: tuple[float, ...] = ()
     also_at: tuple[Place, ...] = ()
+    translations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QuestionVector:
+    """The vector of `text` as a question, by the embedder of that identity."""
+
+    text: str
+    embedder: str
+    vector: Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,11 @@ class Turn:
     role: str
     text: str
     cited: tuple[str, ...] = ()
+
+    @property
+    def is_customers(self) -> bool:
+        """Whether the one who is answered said it, and not the assistant or a person who helps."""
+        return self.role == "customer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,14 @@ def sqlite_database(folder: Path) -> Iterator[Database]:
 
 
 def settings_in(folder: Path, database_url: str | None = None, **sections: Any) -> Settings:
-    """Settings that keep everything in `folder`; `sections` are sections of settings, by name."""
+    """Settings that keep everything in `folder`; `sections` are sections of settings, by name.
+
+    Without the dictionary unless it is asked for: each folder would take seconds to make its own.
+    """
     database = DatabaseSettings(url=SecretStr(database_url) if database_url else None)
-    return Settings(_env_file=None, home=folder / "home", cache=folder / "cache", **{"database": database, **sections})
+    return Settings(
+        _env_file=None,
+        home=folder / "home",
+        cache=folder / "cache",
+        **{"database": database, "retrieval": {"dictionary": False}, **sections},
+    )

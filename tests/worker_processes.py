@@ -14,6 +14,8 @@ from app.bootstrap import Services, build_services
 from app.models import KnowledgeBase
 from app.settings import Settings
 from app.worker import run_until_idle
+from ingestion import pipeline
+from ingestion.pipeline import ReadyDocument
 from model_runtime.fakes import HashingEmbedder
 
 
@@ -43,6 +45,22 @@ def die_while_storing(settings: Settings) -> None:
 
     sink._write_passages = write_and_die
     run_until_idle(build_services(settings, HashingEmbedder()))
+
+
+def die_after_storing(settings: Settings, documents: int) -> None:
+    """Works, storing one document at a time, and is killed when so many are stored."""
+    pipeline._DOCUMENTS_PER_STORE = 1
+    ingestion = settings.ingestion.model_copy(update={"batch_windows": 1})
+    store, left = sink.SqlSink.store, [documents]
+
+    def store_and_die(of_job: sink.SqlSink, ready: Sequence[ReadyDocument]) -> None:
+        store(of_job, ready)
+        left[0] -= len(ready)
+        if left[0] <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sink.SqlSink.store = store_and_die  # type: ignore[method-assign]
+    run_until_idle(build_services(settings.model_copy(update={"ingestion": ingestion}), HashingEmbedder()))
 
 
 def die_while_embedding(settings: Settings, calls: int) -> None:

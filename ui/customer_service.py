@@ -75,7 +75,7 @@ def _show_answer(api: ApiClient, language: Language, conversation: Conversation,
             style.chip(each["marker"], joined(section(each), page_text(each, language)), each["id"])
             for each in message["citations"]
         ]
-        st.html(f'<div class="ad-chips">{"".join(chips)}</div>')
+        st.html(style.sources("chips", chips, text("all_sources", language, count=len(chips))))
     if message["status"] in ("stopped", "failed"):
         st.button(
             text("try_again", language),

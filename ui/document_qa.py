@@ -124,7 +124,9 @@ def _show_answer(language: Language, conversation: Conversation, message: Json) 
             )
             for each in message["citations"]
         ]
-        st.html(f'<div class="ad-cards">{"".join(cards)}</div>')
+        ids = [each["id"] for each in message["citations"]]
+        shown = ids.index(st.session_state[_SHOWN]) if st.session_state[_SHOWN] in ids else 0
+        st.html(style.sources("cards", cards, text("all_sources", language, count=len(cards)), shown=shown))
         style.note(joined(made_by(message, language), about(message, language)))
     if message is conversation.messages[-1] and conversation.question is None:
         show_choices(PAGE, message)

@@ -31,3 +31,4 @@ def show(api: ApiClient, language: Language) -> None:
     with candidates:
         quality_candidates.show(api, language, knowledge_base)
     quality_questions.show_asked(api, language, knowledge_base)
+    quality_candidates.show_asked(api, language, knowledge_base)

@@ -24,13 +24,19 @@ def show(api: ApiClient, language: Language, knowledge_base: str) -> None:
         second = st.selectbox(
             text("golden_second", language), numbers, index=0, format_func=lambda each: _name(language, runs[each])
         )
-    compared = api.compare_golden_runs(knowledge_base, str(first), str(second))
+    compared = _compared(api, knowledge_base, runs[first]["id"], runs[second]["id"])
     if compared["settings"]:
         st.html(f'<span class="ad-title">{style.escape(text("golden_differing", language))}</span>')
         rows = [[name, _value(before), _value(after)] for name, (before, after) in compared["settings"].items()]
         table(["", _name(language, runs[first]), _name(language, runs[second])], rows)
     _show_figures(language, compared, _name(language, runs[first]), _name(language, runs[second]))
     _show_questions(language, compared["questions"])
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _compared(_api: ApiClient, knowledge_base: str, first: str, second: str) -> Json:
+    """By the ids of runs that are done, which never change; a number is given again when the last run is deleted."""
+    return _api.compare_golden_runs(knowledge_base, first, second)
 
 
 def _show_figures(language: Language, compared: Json, first: str, second: str) -> None:

@@ -3,7 +3,9 @@
 Owns the form, which candidates use too. It is asked for in the list and shown by the page.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
+from itertools import zip_longest
 
 import streamlit as st
 
@@ -50,15 +52,14 @@ def show_asked(api: ApiClient, language: Language, knowledge_base: Json) -> None
     def _edit() -> None:
         with st.form("golden", border=False):
             asked = st.text_area(text("golden_question", language), question["question"], max_chars=10_000)
-            turns = "\n".join(turn["text"].replace("\n", " ") for turn in question["history"])
+            turns = "\n".join(_in_one_line(turn["text"]) for turn in question["history"] if _is_asked(turn))
             history = st.text_area(text("golden_history", language), turns)
             expected = ExpectedFields(api, language, knowledge_base, question["expected"], "dialog")
             if st.form_submit_button(text("save", language), type="primary"):
                 with problems.shown(api, language):
-                    kept = question["history"] if history == turns else history.strip().splitlines()
                     new = {
                         "question": asked,
-                        "history": kept,
+                        "history": history_with(question["history"], history.splitlines()),
                         "filter": question["filter"],
                         "expected": expected.value(),
                     }
@@ -66,6 +67,29 @@ def show_asked(api: ApiClient, language: Language, knowledge_base: Json) -> None
                     st.rerun()
 
     _edit()
+
+
+def history_with(history: Sequence[Json], lines: Sequence[str]) -> list[Json]:
+    """Turns in which the customer asks what `lines` say; empty ones say nothing.
+
+    What was answered to a question stays behind it, also where its words were changed, and goes when it goes.
+    """
+    opening: list[Json] = []
+    asked: list[list[Json]] = []  # each with its answers
+    for turn in history:
+        if _is_asked(turn):
+            asked.append([turn])
+        else:
+            (asked[-1] if asked else opening).append(turn)
+    before = [_in_one_line(question["text"]) for question, *_ in asked]
+    after = [line for line in map(_in_one_line, lines) if line]
+    kept = opening
+    for change, start, end, new_start, new_end in SequenceMatcher(None, before, after, False).get_opcodes():
+        for turns, line in zip_longest(asked[start:end], after[new_start:new_end]):
+            if line is not None:
+                question, *answers = turns or [{"role": "customer"}]
+                kept += [question if change == "equal" else {**question, "text": line}, *answers]
+    return kept
 
 
 class ExpectedFields:
@@ -144,7 +168,7 @@ def _show_upload(api: ApiClient, language: Language, knowledge_base: str) -> Non
 
 
 def _show_one(api: ApiClient, language: Language, knowledge_base: str, question: Json) -> None:
-    after = " / ".join(turn["text"] for turn in question["history"])
+    after = " / ".join(turn["text"] for turn in question["history"] if _is_asked(turn))
     note = told(language, question["expected"])
     if after:
         note = f"{text('golden_after', language, turns=after)} · {note}"
@@ -158,6 +182,14 @@ def _show_one(api: ApiClient, language: Language, knowledge_base: str, question:
         if st.button("", icon=":material/delete:", key=f"delete_{question['id']}", help=text("delete", language)):
             api.delete_golden(knowledge_base, question["id"])
             st.rerun()
+
+
+def _is_asked(turn: Json) -> bool:
+    return turn["role"] == "customer" and bool(turn["text"].strip())
+
+
+def _in_one_line(said: str) -> str:
+    return " ".join(said.split())
 
 
 def _first(value: object) -> str:

@@ -32,18 +32,19 @@ OUTCOMES: Final[Mapping[str, str]] = {
     "not_answered": "outcome_not_answered",
     "refused": "outcome_refused",
     "wrongly_answered": "outcome_wrongly_answered",
+    "not_asked": "outcome_not_asked",
 }
 _STATES: Final[Mapping[str, tuple[str, style.Kind]]] = {
     "queued": ("golden_queued", "busy"),
     "running": ("golden_running", "busy"),
-    "done": ("golden_done", "good"),
-    "failed": ("golden_failed", "bad"),
-    "cancelled": ("golden_cancelled", "warn"),
+    "done": ("status_done", "good"),
+    "failed": ("status_failed", "bad"),
+    "cancelled": ("status_cancelled", "warn"),
 }
 _SECONDS_BETWEEN_LOOKS = 1.0
 _FAILURES_SHOWN = 100
 _FOUND_SHOWN = 3
-_ANSWERERS = {"": "golden_answerer_own", "extractive": "golden_extractive", "generative": "golden_generative"}
+_ANSWERERS = {"": "golden_answerer_own", "extractive": "made_by_extractive", "generative": "golden_generative"}
 
 
 def show(api: ApiClient, language: Language, knowledge_base: str, questions: int) -> None:
@@ -115,7 +116,7 @@ def _show_run(api: ApiClient, language: Language, knowledge_base: str, run: Json
             pill = style.pill(text(label, language), kind)
             facts = style.escape(_facts(run))
             st.html(f'<span class="ad-title">{title}</span>{pill}<div class="ad-note">{facts}</div>', width="stretch")
-            if is_live and st.button(text("golden_stop", language), key=f"cancel_{run['id']}"):
+            if is_live and st.button(text("cancel", language), key=f"cancel_{run['id']}"):
                 api.cancel_golden_run(knowledge_base, run["id"])
                 st.rerun()
             if not is_live and st.button(

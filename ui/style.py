@@ -5,7 +5,7 @@ texts (labels, captions, alerts) are Markdown, so nothing from outside goes ther
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape as escape  # for the few pieces of HTML that pages make themselves
 from itertools import groupby
@@ -18,6 +18,8 @@ Kind = Literal["good", "busy", "warn", "bad", "quiet"]
 
 _MARKER = re.compile(r"\[(\d{1,3})\]")
 _STEP = re.compile(r"(?:\d{1,2}[.)、]|[-•·]|[(（]\d{1,2}[)）]|[①-⑳]|[a-h][.)])\s*")
+_ITEM = re.compile(r"(-\s+)(?=\S)")
+_BELOW_ZERO = re.compile(r"-\s+\d[\d.,]*\s*(?:[°℃℉%‰…~～–至到-]|\.\.|d[Bb]|m?[VAWKC]\b|mm\b|to\b|and\b)")
 _LEAD = re.compile(r".*[:：]")
 _NAME = re.compile(r"\*(.+)\*")
 _STRONG = re.compile(r"\*\*(?=\S)([^*]+)(?<=\S)\*\*")
@@ -25,6 +27,7 @@ _EMPHASIS = re.compile(r"(?<![A-Za-z0-9*])\*(?=\S)([^*]+)(?<=\S)\*(?![A-Za-z0-9*
 _NOT_FOUND = re.compile(r"\(not found in the cited pages[^()<>]*\)|（所引页面中未找到[^（）<>]*）")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!$:~|])")
 _CELL_BORDER = " | "
+_SOURCES_AT_ONCE = 6
 
 
 def apply() -> None:
@@ -53,31 +56,48 @@ class AnswerStyle:
 
 
 def answer_html(text: str, style: AnswerStyle = AnswerStyle()) -> str:
-    """An answer as HTML: lines as paragraphs, steps and table rows, markers as chips, and all else as it is."""
+    """An answer as HTML: lines as paragraphs, steps, lists and table rows, markers as chips, and all else as it is."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     classes = "ad-answer" + " ad-doubt" * style.doubt + " ad-growing" * style.growing
     return f'<div class="{classes}">{"".join(_blocks(lines, style))}</div>'
 
 
 def _blocks(lines: list[str], style: AnswerStyle) -> Iterator[str]:
-    for borders, group in groupby(lines, lambda line: line.count(_CELL_BORDER)):
+    for (borders, are_items), group in groupby(lines, lambda line: (line.count(_CELL_BORDER), _is_item(line))):
         if borders:
             yield f"<table>{''.join(_row(line, style) for line in group)}</table>"
+        elif are_items:
+            yield f"<ul>{''.join(_item(line, style) for line in group)}</ul>"
         else:
             yield from (_paragraph(line, style) for line in group)
+
+
+def _is_item(line: str) -> bool:
+    """Whether a dash begins a line of a list, and no row of a table and no number below zero."""
+    return bool(_ITEM.match(line)) and _CELL_BORDER not in line and not _BELOW_ZERO.match(line)
 
 
 def _row(line: str, style: AnswerStyle) -> str:
     return f"<tr>{''.join(f'<td>{_inline(cell, style)}</td>' for cell in line.split(_CELL_BORDER))}</tr>"
 
 
+def _item(line: str, style: AnswerStyle) -> str:
+    """The dash stays in the text, unseen, so that the page says what the answer says."""
+    _, dash, said = _ITEM.split(line, 1)
+    return f'<li><span class="ad-dash">{dash}</span>{_named(said, style)}</li>'
+
+
 def _paragraph(line: str, style: AnswerStyle) -> str:
-    is_lead = _LEAD.fullmatch(line) is not None
-    kind = ' class="ad-step"' if _STEP.match(line) else ' class="ad-lead"' if is_lead else ""
+    kind = ' class="ad-step"' if _STEP.match(line) else ' class="ad-lead"' if _LEAD.fullmatch(line) else ""
+    return f"<p{kind}>{_named(line, style)}</p>"
+
+
+def _named(line: str, style: AnswerStyle) -> str:
+    """A line of an answer; our own words around a section's name are known by where they stand."""
     html = _inline(line, style)
-    if not style.is_written and (is_lead or style.doubt):  # our own words around a section's name
+    if not style.is_written and (style.doubt or _LEAD.fullmatch(line)):
         html = _NAME.sub(r"<em>\1</em>", html)
-    return f"<p{kind}>{html}</p>"
+    return html
 
 
 def _inline(text: str, style: AnswerStyle) -> str:
@@ -105,6 +125,22 @@ def card(number: int, label: str, quote: str, opens: str, *, shown: bool) -> str
     return (
         f'<button class="ad-card{" ad-shown" if shown else ""}" data-open="{escape(opens)}">'
         f"{marker(number)}<b>{escape(label)}</b><q>{escape(quote)}</q></button>"
+    )
+
+
+def sources(kind: Literal["chips", "cards"], each: Sequence[str], more: str, *, shown: int = 0) -> str:
+    """An answer's chips or cards; those behind the first six are seen after a click on `more`, or when one is `shown`.
+
+    `shown`: its place from 0.
+    """
+    first, rest = "".join(each[:_SOURCES_AT_ONCE]), "".join(each[_SOURCES_AT_ONCE:])
+    html = f'<div class="ad-{kind}">{first}</div>'
+    if not rest:
+        return html
+    is_open = " open" if shown >= _SOURCES_AT_ONCE else ""
+    return (
+        f'{html}<details class="ad-more"{is_open}><summary>{escape(more)}</summary>'
+        f'<div class="ad-{kind}">{rest}</div></details>'
     )
 
 

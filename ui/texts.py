@@ -11,7 +11,7 @@ Language = Literal["en", "zh"]
 
 LANGUAGES: Final[dict[Language, str]] = {"en": "English", "zh": "中文"}
 
-TEXTS: Final[dict[str, tuple[str, str]]] = {
+OWN_TEXTS: Final[dict[str, tuple[str, str]]] = {
     # key: (English, Chinese)
     "customer_service": ("Customer service", "客户服务"),
     "document_qa": ("Document Q&A", "文档问答"),
@@ -41,6 +41,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "printed_page": ("page {label} ({page} in the file)", "第 {label} 页（文件第 {page} 页）"),
     "page": ("page {page}", "第 {page} 页"),
     "source": ("Source {marker} of {count}", "来源 {marker} / {count}"),
+    "all_sources": ("All {count} sources", "全部 {count} 个来源"),
     "searching": ("Looking through the manuals…", "正在查阅手册……"),
     "made_by_extractive": ("Quoted from the manuals", "摘自手册原文"),
     "made_by_generative": ("Written by {model} from the manuals", "由 {model} 根据手册撰写"),
@@ -243,8 +244,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "status_ready_with_warnings": ("Ready, with notes", "就绪（有提示）"),
     "status_failed": ("Failed", "失败"),
     "status_cancelled": ("Cancelled", "已取消"),
-    **QUALITY_TEXTS,
 }
+TEXTS: Final = OWN_TEXTS | QUALITY_TEXTS
 
 
 def text(key: str, language: Language, **values: object) -> str:

@@ -98,7 +98,7 @@ def request_frame(request: Request) -> bytes:
             "source": [str(source.path), source.external_id, source.title],
             "limits": asdict(request.limits),
             "resume": [resume.pages, resume.sections, sorted(resume.unreadable.items()), _table_fields(resume.table)],
-            "members": [resume.members, resume.unreadable_members],
+            "members": [resume.members, resume.unreadable_members, dict(resume.known)],
             "cpu_seconds": request.cpu_seconds,
         },
     )
@@ -151,7 +151,7 @@ def decode(kind: Kind, payload: bytes) -> Any:
 def _request(value: Any) -> Request:
     path, external_id, title = value["source"]
     pages, sections, unreadable, table = value["resume"]
-    members, unreadable_members = value["members"]
+    members, unreadable_members, known = value["members"]
     return Request(
         Source(Path(path), external_id, title),
         Limits(**value["limits"]),
@@ -162,6 +162,7 @@ def _request(value: Any) -> Request:
             members=_whole(members),
             unreadable_members=tuple(map(_whole, unreadable_members)),
             table=_table(table),
+            known={_text(external_id): _text(content_hash) for external_id, content_hash in known.items()},
         ),
         value["cpu_seconds"],
     )

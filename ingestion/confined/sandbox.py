@@ -76,7 +76,7 @@ class _Progress:
 
     def begin_member(self, number: int, external_id: str) -> None:
         if external_id != self.member or number != self.resume.members:
-            self.resume = Resume(members=number, unreadable_members=self.resume.unreadable_members)
+            self._go_to_member(number, self.resume.unreadable_members)
             self.member, self.blamed, self.is_started, self.restarts = external_id, None, False, 0
         self.begin_attempt()
 
@@ -91,9 +91,13 @@ class _Progress:
                 f"Too many files of this archive could not be read, the last of them {external_id}. Take out those "
                 f"that are named as failed, and pack it again. {error}"
             )
-        self.resume = Resume(members=number + 1, unreadable_members=(*self.resume.unreadable_members, number))
+        self._go_to_member(number + 1, (*self.resume.unreadable_members, number))
         self.is_started = False
         return RecordFailed(external_id, PurePosixPath(external_id).stem, error)
+
+    def _go_to_member(self, number: int, unreadable: tuple[int, ...]) -> None:
+        """What was said of the pages of the one before does not hold of this one."""
+        self.resume = Resume(members=number, unreadable_members=unreadable, known=self.resume.known)
 
     def note(self, item: Item, limits: Limits) -> None:
         if isinstance(item, DocumentStart):

@@ -47,7 +47,8 @@ class Resume:
     Of an archive `members` have been read before (numbered from 0 in the order of reading, archives inside included);
     what is above is then said of the next one. `unreadable_members` are those that an earlier attempt died of, told
     of by whoever noticed. `opening_member` is called with the number and the external id of a member before it is
-    unpacked.
+    unpacked. `known` are documents that are stored already, content hashes by external id: a member that is one of
+    them is not read, its `DocumentStart` comes without pages.
     """
 
     pages: int = 0
@@ -58,6 +59,7 @@ class Resume:
     unreadable_members: tuple[int, ...] = ()
     opening_member: Callable[[int, str], None] = _ignore
     table: OpenTable | None = None
+    known: Mapping[str, str] = field(default_factory=dict)
 
 
 class Parser(Protocol):

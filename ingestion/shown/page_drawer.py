@@ -44,6 +44,7 @@ class PageDrawer:
         self._kept = KeptProcess(limits.memory_mb)
         self._thread: ThreadPoolExecutor | None = None
         self._lock = Lock()
+        self._closed = False
         self._places = BoundedSemaphore(_MOST_WAITING)
 
     def picture(self, page: PageSource, marked: Ranges, *, scale: float, around: Ranges = ()) -> bytes:
@@ -52,38 +53,43 @@ class PageDrawer:
         Raises `ParserFailed` when the page cannot be drawn within the limits, `TransientError` when too many others
         are to be drawn first, and as `ingestion.shown.page_image.draw`.
         """
-        return self._ask(DrawRequest(page, marked, around, scale)).png
-
-    def boxes(self, page: PageSource, marked: Ranges) -> Sequence[Box]:
-        """Where spans of a page's text stand on it. Raises as `picture`."""
-        return self._ask(DrawRequest(page, marked)).boxes
-
-    def close(self) -> None:
-        """Ends the process after the drawing at hand; who waits for another gets a `TransientError`."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-            if thread is not None:
-                thread.shutdown(cancel_futures=True)
-                self._kept.close()
-
-    def _ask(self, request: DrawRequest) -> Drawn:
         if not self._places.acquire(blocking=False):
             raise _too_busy()
         try:
-            asked = self._submit(request)
-            try:
-                return asked.result(self._limits.turn_s)
-            except TimeoutError:
-                if asked.cancel():
-                    raise _too_busy() from None
-                return asked.result()  # its turn has come; from here on its own limits hold
-        except CancelledError:
-            raise TransientError("No more pages are drawn, because the service is stopping. Ask again later.") from None
+            return self._drawn_in_turn(DrawRequest(page, marked, around, scale)).png
         finally:
             self._places.release()
 
+    def boxes(self, page: PageSource, marked: Ranges) -> Sequence[Box]:
+        """Where spans of a page's text stand on it. Raises as `picture`, but is never too late and takes no place.
+
+        Nobody looks on, and a box that is not found now is never asked for again, so it waits for as long as it takes:
+        for one thread's use, since what waits here makes every picture wait.
+        """
+        return _result(self._submit(DrawRequest(page, marked))).boxes
+
+    def close(self) -> None:
+        """Ends the process after the drawing at hand; who waits for another, or asks later, gets a `TransientError`."""
+        with self._lock:
+            self._closed = True
+            thread, self._thread = self._thread, None
+        if thread is not None:  # not under the lock: who asks meanwhile is sent away at once
+            thread.shutdown(cancel_futures=True)
+            self._kept.close()
+
+    def _drawn_in_turn(self, request: DrawRequest) -> Drawn:
+        asked = self._submit(request)
+        try:
+            return _result(asked, self._limits.turn_s)
+        except TimeoutError:
+            if asked.cancel():
+                raise _too_busy() from None
+            return _result(asked)  # its turn has come; from here on its own limits hold
+
     def _submit(self, request: DrawRequest) -> Future[Drawn]:
         with self._lock:
+            if self._closed:
+                raise _stopping()
             # A process dies with the thread that started it, and a server's threads come and go: it has one of its own.
             self._thread = self._thread or ThreadPoolExecutor(max_workers=1, thread_name_prefix="page-drawer")
             return self._thread.submit(self._drawn, request)
@@ -132,9 +138,21 @@ class PageDrawer:
         return _not_drawn(request, f"it holds something that nobody expects ({reason})")
 
 
+def _result(asked: Future[Drawn], timeout_s: float | None = None) -> Drawn:
+    """Raises `TimeoutError`, and `TransientError` for what was cancelled, which only `close` does to who waits."""
+    try:
+        return asked.result(timeout_s)
+    except CancelledError:
+        raise _stopping() from None
+
+
 def _not_drawn(request: DrawRequest, reason: str) -> ParserFailed:
     return ParserFailed(f"Page {request.page.number} cannot be shown, because {reason}.")
 
 
 def _too_busy() -> TransientError:
     return TransientError("Too many pages are being drawn at once. Ask for this one again in a few seconds.")
+
+
+def _stopping() -> TransientError:
+    return TransientError("No more pages are drawn, because the service is stopping. Ask again later.")

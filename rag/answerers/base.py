@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from typing import Protocol
 
-from rag.types import AnswerEvent, Hit, Question, Turn
+from rag.types import AnswerEvent, Hit, Question, QuestionVector, Turn
 
 NOT_FOUND = "not_found"
 """The name under which an answer's details tell the parts of a generated answer that its pages do not have."""
@@ -24,6 +24,11 @@ class Found(Protocol):
 
     @property
     def searched_for(self) -> str: ...
+
+    @property
+    def question_vector(self) -> QuestionVector | None:
+        """What was searched with, where it was the vector of one text alone."""
+        ...
 
 
 class Searcher(Protocol):

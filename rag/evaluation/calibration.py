@@ -77,7 +77,7 @@ def calibrated(answerable: Sequence[float], silent: Sequence[float], wanted: flo
     """
     if not LOWEST_WANTED <= wanted <= HIGHEST_WANTED:
         raise ValueError(f"The wanted share of false answers must be from {LOWEST_WANTED} to {HIGHEST_WANTED}.")
-    _require_enough(len(answerable), len(silent))
+    require_enough(len(answerable), len(silent))
     allowed = max((k for k in range(len(silent)) if _expected(k, len(silent)) <= wanted), default=0)
     threshold = _just_above(sorted(silent, reverse=True)[allowed], [*answerable, *silent])
     answered = sum(each >= threshold for each in silent)
@@ -99,7 +99,7 @@ def _confidence(asked: Asked, *, answers: bool) -> float:
     return math.inf if answers else -math.inf
 
 
-def _require_enough(answerable: int, silent: int) -> None:
+def require_enough(answerable: int, silent: int) -> None:
     """Raises `CannotCalibrate`, saying what to add."""
     missing = []
     if silent < FEWEST_NOT_ANSWERABLE:

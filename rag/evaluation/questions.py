@@ -16,6 +16,15 @@ NOT_ANSWERABLE: Final = "not answerable"
 
 LONGEST_ID: Final = 200
 
+LONGEST_TEXT: Final = 10_000
+"""Characters of a question, of an expected answer, and of a filter as JSON."""
+
+LONGEST_TURN: Final = 100_000
+LONGEST_DOCUMENT: Final = 1_000
+MOST_TURNS: Final = 100
+MOST_EXPECTED: Final = 100
+HIGHEST_PAGE: Final = 100_000
+
 _QUESTION_FIELDS: Final = frozenset(("id", "question", "history", "filter", "expected"))
 _EXPECTED_FIELDS: Final = frozenset(("document", "page", "answer"))
 _ROLES: Final = frozenset(("customer", "assistant", "agent"))
@@ -55,8 +64,9 @@ def question_from(record: object) -> GoldenQuestion:
         {"id"?, "question", "history"?: [turn, ...], "filter"?, "expected": "not answerable" | {"document"?, "page"?,
          "answer"?}}
 
-    A turn is a text (the customer's) or `{"role", "text"}`; document, page and answer are one value or a list. A
-    question without id gets one that is made of what is asked, so that it is the same in the file's next version.
+    A turn is a text (the customer's) or `{"role", "text", "cited"?: [passage id, ...]}`; document, page and answer are
+    one value or a list. A question without id gets one that is made of what is asked, so that it is the same in the
+    file's next version.
     Raises `ValueError` with what is wrong.
     """
     if not isinstance(record, dict):
@@ -78,16 +88,35 @@ def question_from(record: object) -> GoldenQuestion:
     return GoldenQuestion(str(id_), text.strip(), expected, history, filter_)
 
 
+def require_bounds(question: GoldenQuestion) -> None:
+    """Raises `ValueError` for what is too large to be kept and asked again and again.
+
+    Not part of `question_from`: public sets are read too, and what was kept under other bounds.
+    """
+    _require_at_most(LONGEST_TEXT, "characters", "the question", len(question.text))
+    _require_at_most(MOST_TURNS, "turns", "its history", len(question.history))
+    for turn in question.history:
+        _require_at_most(LONGEST_TURN, "characters", "a turn", len(turn.text))
+    _require_at_most(LONGEST_TEXT, "characters", "the filter", len(json.dumps(question.filter)))
+    if question.expected is None:
+        return
+    expected = question.expected
+    for values in (expected.documents, expected.pages, expected.answers):
+        _require_at_most(MOST_EXPECTED, "values", "an expectation", len(values))
+    for document in expected.documents:
+        _require_at_most(LONGEST_DOCUMENT, "characters", "a document's external id", len(document))
+    for answer in expected.answers:
+        _require_at_most(LONGEST_TEXT, "characters", "an expected answer", len(answer))
+    if expected.pages and max(expected.pages) > HIGHEST_PAGE:
+        raise ValueError(f"a page can be {HIGHEST_PAGE:,} at most, not {max(expected.pages):,}")
+
+
 def record_of(question: GoldenQuestion) -> dict[str, Any]:
     """The JSON object of which `question_from` makes the question again."""
     return {
         "id": question.id,
         "question": question.text,
-        **(
-            {"history": [{"role": turn.role, "text": turn.text} for turn in question.history]}
-            if question.history
-            else {}
-        ),
+        **({"history": [_record_of_turn(turn) for turn in question.history]} if question.history else {}),
         **({"filter": dict(question.filter)} if question.filter else {}),
         "expected": NOT_ANSWERABLE if question.expected is None else _record_of_expected(question.expected),
     }
@@ -119,6 +148,15 @@ def _turn(turn: object) -> Turn:
     if not isinstance(cited, list | tuple):
         raise ValueError('a turn\'s "cited" is a list of passage ids')
     return Turn(role, turn["text"], tuple(map(str, cited)))
+
+
+def _record_of_turn(turn: Turn) -> dict[str, Any]:
+    return {"role": turn.role, "text": turn.text, **({"cited": list(turn.cited)} if turn.cited else {})}
+
+
+def _require_at_most(most: int, unit: str, what: str, there: int) -> None:
+    if there > most:
+        raise ValueError(f"{what} can have {most:,} {unit}, not {there:,}")
 
 
 def _expected(value: object) -> Expected | None:

@@ -35,6 +35,7 @@ from model_runtime.fakes import HashingEmbedder
 from rag.answerers.extractive.answerer import ExtractiveAnswerer
 from rag.answerers.fallback import FallbackAnswerer, RefusingAnswerer
 from rag.chain import AnswerChain, normalised
+from rag.product_search import whole_searcher
 from rag.types import AnswerEvent, Cited, Finished, Question, Retrieved, Token, Turn
 from tests.conftest import settings_in
 from tests.fakes.chat_model import Digesting
@@ -214,7 +215,7 @@ def remembering(chain: AnswerChain, store: Any = None, **more: Any) -> Rememberi
 
 def test_a_kept_answer_is_told_by_the_same_events_with_its_own_times_and_a_mark() -> None:
     searcher = FakeSearcher([hit("The kettle holds 2 litres of water.", near="litres")])
-    chain = remembering(AnswerChain(searcher, ExtractiveAnswerer()))
+    chain = remembering(AnswerChain(whole_searcher(searcher), ExtractiveAnswerer()))
     question = Question("How many litres does the kettle hold?")
     first, second = list(chain.stream(question)), list(chain.stream(question))
     assert told(iter(first)) == told(iter(second))
@@ -230,7 +231,7 @@ def test_a_kept_answer_is_told_by_the_same_events_with_its_own_times_and_a_mark(
 
 def test_reader_who_stops_at_the_end_or_before_decides_what_is_kept() -> None:
     searcher = FakeSearcher([hit("The kettle holds 2 litres of water.", near="litres")])
-    chain = remembering(AnswerChain(searcher, ExtractiveAnswerer()))
+    chain = remembering(AnswerChain(whole_searcher(searcher), ExtractiveAnswerer()))
     question = Question("How many litres does the kettle hold?")
     left = chain.stream(question)
     next(left)
@@ -247,7 +248,7 @@ def test_reader_who_stops_at_the_end_or_before_decides_what_is_kept() -> None:
 def test_a_quote_in_place_of_a_models_answer_is_never_kept() -> None:
     answerer = FallbackAnswerer(RefusingAnswerer("generative", "m"), ExtractiveAnswerer())
     searcher = FakeSearcher([hit("The kettle holds 2 litres of water.", near="litres")])
-    chain = remembering(AnswerChain(searcher, answerer))
+    chain = remembering(AnswerChain(whole_searcher(searcher), answerer))
     question = Question("How many litres does the kettle hold?")
     assert chain.answer(question).details["fallback"] == "runtime_busy"
     assert not chain.holds(question, 1)
@@ -265,7 +266,7 @@ def test_every_part_of_a_question_counts_and_so_does_everything_around_it() -> N
     assert {field.name for field in dataclasses.fields(Question)} == set(values)
     store, epoch = Store(), [0]
     searcher = FakeSearcher([hit("The kettle holds 2 litres of water.", near="litres")])
-    chain = remembering(AnswerChain(searcher, ExtractiveAnswerer()), store, epoch=lambda: epoch[0])
+    chain = remembering(AnswerChain(whole_searcher(searcher), ExtractiveAnswerer()), store, epoch=lambda: epoch[0])
     question = Question("How many litres does the kettle hold?")
     chain.answer(question)
     assert chain.holds(question, 1)

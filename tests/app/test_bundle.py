@@ -23,8 +23,19 @@ from app.bundle_format import open_bundle
 from app.bundle_import import import_bundle, remove_abandoned
 from app.bundle_records import DocumentRecord, PageRecord, PassageRecord, Record
 from app.errors import BadBundle, Conflict
+from app.evaluation_questions import as_jsonl
 from app.main import create_app
-from app.models import Document, KnowledgeBase, Page, Passage, PassageVectors, now
+from app.models import (
+    Base,
+    Document,
+    GoldenQuestion,
+    GoldenRun,
+    KnowledgeBase,
+    Page,
+    Passage,
+    PassageVectors,
+    now,
+)
 from app.scope import Scope
 from app.worker import run_until_idle
 from model_runtime.fakes import HashingEmbedder
@@ -373,6 +384,63 @@ def test_the_bundle_has_a_place_for_every_column(installation: Installation) -> 
     for table, record in of_records.items():
         columns = set(table.__table__.columns.keys())
         assert columns - made_anew[table] == record.model_fields.keys() - {"file", "document"}
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_of_every_table_it_is_decided_whether_the_bundle_has_it(installation: Installation) -> None:
+    """Whoever adds a table decides: then give it a place in the bundle and raise the format, or name it here."""
+    carried = {"knowledge_base", "generation", "document", "page", "passage", "passage_vectors", "golden_question"}
+    made_anew = {"generation_document"}  # of what the documents' own rows say
+    left_out = {
+        "job",  # what waits or has ended here
+        "removal",  # what indexes here still have to learn: there are none there
+        "document_report",  # found out anew
+        *("sync_source", "sync_file", "sync_document"),  # folders and sites as they are seen from here
+        *("conversation", "message", "citation", "feedback"),  # customers' words: nobody asked to move them
+        *("golden_run", "golden_result"),  # they name generations and models of this installation
+    }
+    assert carried | made_anew | left_out == Base.metadata.tables.keys()
+
+
+def test_golden_questions_move_along(installation: Installation, other: Services, tmp_path: Path) -> None:
+    """Without the runs that asked them. Each is the same in its file, and they stay in their order."""
+    records = [
+        {"id": "zuletzt", "question": "Which lamp is red?", "expected": {"document": "m1.md", "page": [1, 2]}},
+        {"question": "红灯是什么意思?", "expected": {"answer": ["the lid", "打开"]}, "filter": {"product": "K-7"}},
+        {
+            "question": "And now?",
+            "history": ["It blinks.", {"role": "agent", "text": "How?"}],
+            "expected": "not answerable",
+        },
+    ]
+    fill_a_little(installation)
+    base = "/api/knowledge-bases/manuals"
+    content = "".join(json.dumps(record) + "\n" for record in records)
+    installation.post(f"{base}/golden-questions/file", content=content.encode())
+    installation.post(f"{base}/golden-runs", json={})
+    kept = installation.client.get(f"{base}/golden-questions/file").text
+    assert len(kept.splitlines()) == 3
+    bundle = exported(installation.services, tmp_path / "bundle")
+    with open_bundle(bundle) as opened, opened.member("golden.jsonl") as member:
+        assert opened.manifest.counts.golden_questions == 3
+        as_file = member.read(opened.manifest.members["golden.jsonl"].bytes)
+    uploaded = installation.post(f"{base}/golden-questions/file", content=as_file)
+    assert uploaded == {"added": 0, "changed": 0, "unchanged": 3}, "the member is a golden file like any other"
+    imported = import_bundle(other, SCOPE, bundle)
+    assert as_jsonl(other, SCOPE, imported.knowledge_base.id) == kept
+    with other.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(GoldenRun)) == 0
+
+
+def test_a_golden_question_that_nobody_could_import_is_named(installation: Installation, tmp_path: Path) -> None:
+    asked = {"question": "Which lamp?", "expected": {"answer": "the red one"}}
+    added = installation.post("/api/knowledge-bases/manuals/golden-questions", json=asked | {"name": "odd"})
+    with installation.services.database.write() as session:
+        session.execute(update(GoldenQuestion).values(record=asked | {"id": "odd", "colour": "red"}))
+    with pytest.raises(Conflict, match="'odd' cannot be exported"):
+        exported(installation.services, tmp_path / "bundle")
+    installation.client.delete(f"/api/knowledge-bases/manuals/golden-questions/{added['id']}")
+    exported(installation.services, tmp_path / "bundle")
 
 
 def test_an_import_that_is_killed_leaves_nothing_to_be_seen_and_is_cleaned_up(

@@ -17,9 +17,11 @@ from sqlalchemy import func, select
 from app.bootstrap import Services
 from app.bundle_format import FORMAT, _Sealing
 from app.bundle_import import import_bundle
-from app.bundle_records import MEMBERS, MemberRecord, hash_of
+from app.bundle_records import MemberRecord, hash_of
 from app.errors import BadBundle, BadRequest
-from app.models import Document, KnowledgeBase
+from app.evaluation_api import MOST_BYTES
+from app.evaluation_questions import MOST_QUESTIONS, all_questions
+from app.models import Document, GoldenQuestion, KnowledgeBase
 from app.scope import Scope
 
 FILE = b"the uploaded file"
@@ -49,6 +51,11 @@ def _passage(number: int) -> dict[str, Any]:
     return {"id": _id(100 + number), "document": number, "ordinal": 0, **words, **places}
 
 
+def _question(number: int) -> dict[str, Any]:
+    asked = {"id": f"q{number}", "question": f"Which lamp is number {number}?"}
+    return asked | {"history": [], "filter": {}, "expected": {"document": "m0.txt", "answer": "the red lamp"}}
+
+
 @dataclass
 class Draft:
     """A sound bundle, to be spoilt before it is sealed. `manifest` is merged over the right one."""
@@ -60,31 +67,35 @@ class Draft:
     documents: list[dict[str, Any]] = field(default_factory=lambda: [_document(0), _document(1)])
     pages: list[dict[str, Any]] = field(default_factory=lambda: [_page(0), _page(1)])
     passages: list[dict[str, Any]] = field(default_factory=lambda: [_passage(0), _passage(1)])
+    golden: list[dict[str, Any]] = field(default_factory=lambda: [_question(0), _question(1)])
     vectors: Any = field(default_factory=lambda: np.full((6, 64), 0.125, "<f2"))
     knowledge_base: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, Any] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
     raw: dict[str, bytes] = field(default_factory=dict)
     compression: int = zipfile.ZIP_STORED
+    format: int = FORMAT
 
     def write(self, path: Path) -> None:
         lines = {"files": self.files, "documents": self.documents, "pages": self.pages, "passages": self.passages}
         members = {
-            f"{name}.jsonl": "".join(json.dumps(each) + "\n" for each in rows).encode() for name, rows in lines.items()
+            f"{name}.jsonl": "".join(json.dumps(each) + "\n" for each in rows).encode()
+            for name, rows in (lines | ({"golden": self.golden} if self.format > 1 else {})).items()
         }
         members |= {"files.bin": self.file_bytes, "vectors.f16": self.vectors.tobytes()}
-        records = {name: MemberRecord(bytes=len(members[name]), sha256=_hash(members[name])) for name in MEMBERS}
+        records = {name: MemberRecord(bytes=len(members[name]), sha256=_hash(members[name])) for name in members}
         made = {"id": _id(999), "name": "manuals", "language": "en", "embedder": "hashing@1", "dimension": 64}
         made |= {"chunker_version": "1", "settings": {}, "change": 7}
         counts = {name: len(rows) for name, rows in lines.items()} | {"vectors": len(self.vectors), "left_out": 0}
+        counts |= {"golden_questions": len(self.golden)} if self.format > 1 else {}
         manifest = {
-            "format": FORMAT,
+            "format": self.format,
             "made_by": "a test",
             "created_at": "2026-11-01T10:00:00Z",
             "knowledge_base": made | self.knowledge_base,
             "counts": counts | self.counts,
             "members": {name: record.model_dump() for name, record in records.items()},
-            "sha256": hash_of(records),
+            "sha256": hash_of(self.format, records),
         }
         written = {**members, "manifest.json": json.dumps(manifest | self.manifest).encode()} | self.raw
         with path.open("wb") as file:
@@ -123,7 +134,14 @@ def _vectors(value: float) -> Callable[[Draft], None]:
 _RUNS_BEYOND = base64.b64encode(np.array([[5, 0, 400]], "<i4").tobytes()).decode()
 
 SPOILT: dict[str, tuple[Callable[[Draft], None], str]] = {
-    "a newer format": (_assign(manifest={"format": FORMAT + 1}, raw={"golden.jsonl": b""}), "format 2 .* this version"),
+    "a newer format": (_assign(manifest={"format": FORMAT + 1}, raw={"later.jsonl": b""}), "format 3 .* this version"),
+    "a format of no version": (_assign(manifest={"format": 0}), "format 0 .* this version"),
+    "an old format with a member of the new one": (_assign(manifest={"format": 1}), "members are not those"),
+    "a new format without its member": (_assign(format=1, manifest={"format": 2}), "members are not those"),
+    "an old format that counts golden questions": (
+        _assign(format=1, counts={"golden_questions": 1}),
+        "0 golden questions, but its manifest says 1",
+    ),
     "a member more": (_assign(raw={"../../evil": b"x"}), "members are not those"),
     "another program's archive": (_assign(raw={"manifest.json": b'{"name": "other"}'}), "manifest cannot be used"),
     "compressed members": (_assign(compression=zipfile.ZIP_DEFLATED), "compressed or encrypted"),
@@ -179,6 +197,26 @@ SPOILT: dict[str, tuple[Callable[[Draft], None], str]] = {
     "a passage without spans": (_set("passages", spans=[]), "spans"),
     "a window beyond its passage": (_set("passages", windows=[[0, 5], [6, 20]]), "lies outside"),
     "a number beyond the database": (_set("passages", ordinal=2**40), "ordinal"),
+    "more golden questions than it says": (_assign(counts={"golden_questions": 1}), "2 golden questions, but"),
+    "two golden questions with one id": (_set("golden", id="q0"), "same id"),
+    "a golden question without words": (_set("golden", question=" "), 'Golden question 2 .*"question" must be a text'),
+    "a golden question that expects nothing": (_set("golden", expected={}), "Golden question 2 .* needs a"),
+    "a golden question of pages below 1": (
+        _set("golden", expected={"document": "m0.txt", "page": [0]}),
+        "whole number from 1",
+    ),
+    "a golden question with another field": (_set("golden", outcome="right"), "line 2|outcome"),
+    "a turn of nobody's": (_set("golden", history=[{"role": "root", "text": "x"}]), "role"),
+    "a NUL in a golden question": (_set("golden", question="a\0b"), "NUL"),
+    "a NUL in what is expected": (_set("golden", expected={"answer": "a\0b"}), "NUL"),
+    "half a character in a golden question": (_set("golden", question="\ud800"), "golden.jsonl"),
+    "infinity in a golden filter": (_set("golden", filter={"x": float("inf")}), "Infinity"),
+    "a golden id that is too long": (_set("golden", id="x" * 201), "id"),
+    "a golden question beyond any upload": (_set("golden", question="x" * (MOST_BYTES + 1)), "cut off or too long"),
+    "too many golden questions": (
+        _assign(golden=[_question(number) for number in range(MOST_QUESTIONS + 1)]),
+        "more than 5,000 golden questions",
+    ),
     "a text for a number": (_set("passages", ordinal="0"), "ordinal"),
 }
 
@@ -193,16 +231,19 @@ def test_it_is_refused_and_nothing_is_left(services: Services, tmp_path: Path, w
         import_bundle(services, Scope(), tmp_path / "bundle")
     assert re.search(reason, refused.value.message), refused.value.message
     with services.database.read() as session:
-        for table in (KnowledgeBase, Document):
+        for table in (KnowledgeBase, Document, GoldenQuestion):
             assert session.scalar(select(func.count()).select_from(table)) == 0
     assert list(services.settings.files_folder.rglob("*")) == []
 
 
-def test_the_draft_itself_is_sound(services: Services, tmp_path: Path) -> None:
-    Draft().write(tmp_path / "bundle")
+@pytest.mark.parametrize(("format", "golden"), [(1, []), (FORMAT, ["q0", "q1"])])
+def test_the_draft_itself_is_sound(services: Services, tmp_path: Path, format: int, golden: list[str]) -> None:
+    """Also as the versions before wrote it."""
+    Draft(format=format).write(tmp_path / "bundle")
     imported = import_bundle(services, Scope(), tmp_path / "bundle")
     hits = services.retriever(imported.knowledge_base).search("red lamp", top_k=1).hits
     assert [(hit.passage.text, [place.external_id for place in hit.also_at]) for hit in hits] == [(TEXT, ["m1.txt"])]
+    assert [question.id for question in all_questions(services, imported.knowledge_base.id)] == golden
 
 
 def test_a_directory_of_a_million_members_is_not_read(tmp_path: Path, services: Services) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.db import Database
 from app.known_vectors import StoredVectors
 from app.models import Document, Passage, PassageVectors
 from app.settings import Settings
+from ingestion.confined import sandbox_process
 from tests.installation import Installation, claimed_sink, new_knowledge_base, ready_document, vectors_of
 
 SECTIONS = [
@@ -190,3 +192,40 @@ def test_a_record_that_moves_to_another_file_stays(installation: Installation, f
         _upload(installation, name, now[name])
     assert installation.documents().keys() == {"a", "b", "c"}
     assert "vinegar" in installation.texts("vinegar")
+
+
+def _zipped(**texts: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, text in texts.items():
+            archive.writestr(f"manuals/{name}.txt", text)
+    return file.getvalue()
+
+
+def test_of_an_archive_uploaded_again_only_what_changed_is_parsed(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _upload(installation, "manuals.zip", _zipped(a="crash", b="exit", c="Boil water.", d="raise", e="hang"))
+    monkeypatch.setattr(sandbox_process, "CHILD", "tests.ingestion.hostile_child")  # does what the files say
+    changed = _zipped(a="crash", b="exit", c="Turn the dial.", d="raise")
+    assert _upload(installation, "manuals.zip", changed) == (
+        "Documents removed because the file no longer has them: 1."
+    )
+    documents = installation.documents()
+    assert {name: (each["status"], each["version"]) for name, each in documents.items()} == {
+        "manuals/a.txt": ("ready", 1),
+        "manuals/b.txt": ("ready", 1),
+        "manuals/c.txt": ("ready", 2),
+        "manuals/d.txt": ("ready", 1),
+    }
+    assert "dial" in installation.texts("dial")
+
+    installation.client.delete(f"/api/documents/{documents['manuals/d.txt']['id']}")
+    installation.upload(("manuals.zip", _zipped(a="crash", c="Turn the dial.", d="raise")))
+    installation.work()
+    assert {name: each["status"] for name, each in installation.documents().items()} == {
+        "manuals/a.txt": "ready",
+        "manuals/b.txt": "ready",  # nothing is removed when a part could not be read
+        "manuals/c.txt": "ready",
+        "manuals/d.txt": "failed",  # it was deleted, so that it had to be read
+    }

@@ -250,6 +250,11 @@ def test_what_failed_for_a_moment_is_tried_again_though_nothing_changes(
         keeper.apply_due()
         assert len(tried) == 2, "the filters are others"
     assert "database is locked" in report(installation)["message"]
+    off = {"exclude_unreadable": False, "exclude_duplicate": False}
+    installation.client.patch("/api/knowledge-bases/manuals", json={"settings": off})
+    without = report(installation)
+    assert (without["applied"], without["message"]) == (True, ""), "nothing is left that could not be applied"
+    installation.client.patch("/api/knowledge-bases/manuals", json={"settings": dict.fromkeys(off, True)})
     keeper.apply_due()
     assert report(installation)["applied"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.main import create_app
@@ -114,6 +114,7 @@ def test_bugs_tell_nothing(application: FastAPI, client: TestClient) -> None:
     assert "swordfish" not in response.text
 
 
+@example(text="\x1f")
 @given(text=st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=4000))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_is_kept_as_it_was_sent(client: TestClient, text: str) -> None:

@@ -1,6 +1,8 @@
 """A generation is built while documents change, workers die and disks fill up: nothing old answers, nothing is lost."""
 
+import io
 import random
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,15 +11,19 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 
-from app import document_filters, generation_build, worker
+from app import document_filters, generation_build, generation_sink, worker
 from app.bootstrap import Services
 from app.errors import NotFound
+from app.generation_sink import GenerationSink
 from app.main import create_app
 from app.models import Document, Generation, GenerationDocument, KnowledgeBase, Passage, PassageVectors
 from app.settings import IngestionSettings
 from app.snapshots import SnapshotWriter
 from app.upkeep import Upkeep
+from ingestion import pipeline
 from ingestion.confined.sandbox import Sandbox
+from ingestion.parsers.base import Limits, Resume, Source
+from ingestion.pipeline import ReadyDocument
 from rag.index import KnowledgeBaseIndex
 from tests.conftest import settings_in
 from tests.generation_processes import OTHER, services_with_two
@@ -138,6 +144,45 @@ def test_uploads_go_before_a_build_and_nothing_of_it_is_lost(
         assert len(noted) == 1
         assert noted[0] != f"upload {other[-1:]}", "the upload was read amid the build"
         assert len(other) <= made["passages"] + made["windows"] + 2 * ingestion.batch_windows, "one batch at most again"
+
+
+def test_members_that_a_generation_has_are_not_parsed_again(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a build goes on that an upload came before."""
+    monkeypatch.setattr(generation_sink, "_BETWEEN_LOOKS_S", 0.0)
+    monkeypatch.setattr(pipeline, "_SECONDS_BETWEEN_REPORTS", 0.0)
+    monkeypatch.setattr(pipeline, "_DOCUMENTS_PER_STORE", 1)
+    services = installation.services
+    ingestion = services.settings.ingestion.model_copy(update={"batch_windows": 1})
+    monkeypatch.setattr(services, "settings", services.settings.model_copy(update={"ingestion": ingestion}))
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, text in (("a.md", KETTLE), ("b.md", LAMP), ("c.md", "# Third\n\nQuartz sings.")):
+            archive.writestr(name, text)
+    installation.upload(("manuals.zip", packed.getvalue()))
+    installation.work()
+
+    known: list[list[str]] = []
+    read, store = Sandbox.read, GenerationSink.store
+
+    def note(sandbox: Sandbox, source: Source, limits: Limits, resume: Resume, waiting: Callable[[], None]) -> Any:
+        known.append(sorted(resume.known))
+        return read(sandbox, source, limits, resume, waiting)
+
+    def store_and_upload(sink: GenerationSink, documents: Sequence[ReadyDocument]) -> None:
+        store(sink, documents)
+        if len(known) == 1:
+            installation.upload(("new.md", NEW_KETTLE))
+
+    monkeypatch.setattr(Sandbox, "read", note)
+    monkeypatch.setattr(GenerationSink, "store", store_and_upload)
+    build(installation, embedder=OTHER, switch_when_ready=True)
+    installation.work()
+    assert statuses(installation) == {1: "retired", 2: "active"}
+    assert known[:3] == [[], [], ["a.md"]], "the build, the upload, the build again"
+    assert "Quartz sings" in installation.texts("quartz")
+    assert "red button" in installation.texts("boil water")
 
 
 @pytest.mark.parametrize("kind", ["sqlite"], indirect=True)

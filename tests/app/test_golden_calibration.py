@@ -112,8 +112,10 @@ def test_the_command_line_sets_the_threshold_and_says_what_it_costs(tmp_path: Pa
         (("--settings", '{"refuse_below": 0}'), "leave out"),
         (("--retrieval-only",), "leave out"),
         (("--golden", str(silent)), "add 10 more that they answer"),
+        (("--save", str(tmp_path / "none" / "kept.json")), "does not exist; make it first"),
     ):
         failed = line.run(*evaluate, "--calibrate", "0.05", *more)
         assert (failed.returncode, says in failed.stderr) == (2, True), failed.stderr
+        assert failed.stdout == "", "nothing has been asked"
     (row,) = line.json("kb", "list")
     assert row["settings"] == {"refuse_below": made["refuse_below"]}

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from app.knowledge_base_settings import LOWEST_FALSE_ANSWERS
 from app.models import Base, KnowledgeBase
 from rag.answerers.extractive.confidence import fitted_model
+from rag.types import Question
 from tests.installation import Installation
 
 PATH = "/api/knowledge-bases"
@@ -94,6 +95,27 @@ def test_deleting_leaves_nothing(installation: Installation) -> None:
     assert list(installation.services.settings.index_folder.iterdir()) == []
     installation.work()
     assert installation.post(PATH, json={"name": "manuals"})["document_count"] == 0
+
+
+_MODES = "".join(f"<h1>Fast mode {n}</h1><p>The fast mode {n} prints quickly in {n} minutes.</p>" for n in range(12))
+_QUIET = "<h1>Quiet mode</h1><p>At night it prints without much noise: the quiet one.</p>"
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_a_search_finds_what_answers_are_made_from(installation: Installation) -> None:
+    page = f"<html><head><title>Printer</title></head><body>{_MODES}{_QUIET}</body></html>"
+    installation.upload(("printer.html", page))
+    installation.work()
+    question = "Compare the fast mode and the quiet mode"
+    services = installation.services
+    with services.database.read() as session:
+        row = session.get_one(KnowledgeBase, installation.knowledge_base)
+    answered_from = services.chain(row).answer(Question(question)).hits
+    searched = services.searcher(row).search(question, top_k=8)
+    found = [each["passage_id"] for each in installation.search(question, top_k=8)]
+    assert found == [each.passage.id for each in searched.hits]
+    assert found[: len(answered_from)] == [each.passage.id for each in answered_from]
+    assert found != [each.passage.id for each in services.retriever(row).search(question, top_k=8).hits]
 
 
 @pytest.mark.parametrize("kind", ["sqlite"])

@@ -69,6 +69,13 @@ def test_answer_with_history_and_citations_and_nothing_kept(
     assert http.get("/api/conversations").json() == before
 
 
+def test_of_an_earlier_turn_no_more_is_read_than_a_question_may_have(client: openai.OpenAI, script: Script) -> None:
+    said = "that x that " * 10_000
+    messages = [{"role": "user", "content": said}, {"role": "user", "content": "How?"}]
+    client.chat.completions.create(model="manuals", messages=messages)
+    assert script.asked[0].history == (Turn("customer", said[:4000]),)
+
+
 def test_streamed_answer_has_its_citations_in_the_last_chunk(client: openai.OpenAI) -> None:
     stream = client.chat.completions.create(
         model="manuals",

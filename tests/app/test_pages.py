@@ -238,6 +238,22 @@ def test_file_is_opened_once_for_all_its_citations(
     assert unpacked == ["manual.pdf"]
 
 
+def test_document_that_cannot_be_drawn_costs_no_other_its_boxes(
+    client: TestClient, services: Services, stored: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with services.database.write() as session:
+        lost = update(Document).where(Document.id == stored["text"])
+        session.execute(lost.values(media_type="application/pdf", file_path="gone.pdf"))
+    shapes = [
+        CitationShape.model_validate(client.get(f"/api/citations/{stored[each]}").json()) for each in ("noted", "cited")
+    ]
+    for citations in (shapes, shapes[::-1]):
+        found = boxes_of(services, citations)
+        assert found.keys() == {stored["cited"]}
+        assert len(found[stored["cited"]]) == 1
+    assert "gone.pdf is missing" in caplog.text
+
+
 def test_text_without_pages_is_drawn(client: TestClient, stored: dict[str, str]) -> None:
     response = client.get(f"/api/citations/{stored['noted']}/page.png")
     assert response.status_code == 200

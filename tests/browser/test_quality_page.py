@@ -24,7 +24,7 @@ E-42 means that the lid is open. Close the lid and press the blue lever.
 QUESTIONS = [
     {"id": "code", "question": "What does E-42 mean?", "expected": {"document": "kettle.md", "answer": "lid is open"}},
     {"id": "zoo", "question": "Which zoo in Europe has the most penguins?", "expected": "not answerable"},
-    {"id": "lost", "question": "How long do I wait?", "expected": {"document": "gone.md", "answer": "30 minutes"}},
+    {"id": "lost", "question": "How long do I wait?", "expected": {"document": "gone.md", "answer": "45 minutes"}},
 ]
 RUN_MS = 60_000
 
@@ -58,7 +58,7 @@ def test_golden_questions_are_run_and_compared(desk: Desk, page: Page, product: 
     expect(first.locator(".ad-pill").first).to_have_text("Done", timeout=RUN_MS)
     expect(first).to_contain_text("Not retrieved 1")
     first.get_by_text("What failed, and why").click()
-    expect(first).to_contain_text("Expected: gone.md · 30 minutes")
+    expect(first).to_contain_text("Expected: gone.md · 45 minutes")
     expect(first).to_contain_text("Found: kettle.md")
     desk.picture("quality-run")
     first.get_by_text("When to refuse").click()

@@ -4,6 +4,7 @@ import io
 import stat
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ingestion.archives import Item, ZipParser, member_file, worth_reading
 from ingestion.chunker import ChunkerSettings
 from ingestion.detect import parser_for
 from ingestion.errors import BrokenFile, EncryptedFile, TooLarge, UnsupportedType
-from ingestion.parsers.base import Limits, Resume, Source
+from ingestion.parsers.base import Limits, Parser, Resume, Source
 from ingestion.pipeline import ReadyDocument, ingest_source
 from ingestion.types import Block, BlockKind, DocumentStart, ParsedPage, RecordFailed
 from model_runtime.fakes import HashingEmbedder
@@ -164,14 +165,18 @@ def test_pictures_are_documents_only_where_there_are_no_web_pages() -> None:
 
 
 class _Ends:
-    """A sink that notes what was stored and what failed."""
+    """A sink that notes what was stored and what failed. What it knows has been deleted when its turn comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: dict[str, str] | None = None) -> None:
         self.stored: list[str] = []
         self.reasons: dict[str, str] = {}
+        self._known = known or {}
 
     def is_current(self, external_id: str, content_hash: str) -> bool:
         return False
+
+    def known_documents(self) -> dict[str, str]:
+        return self._known
 
     def known_vectors(self, external_ids: Collection[str], text_hashes: Collection[bytes]) -> dict[bytes, Any]:
         return {}
@@ -201,8 +206,17 @@ class _Breaking:
 
 
 class _Reader:
+    """Reads archives; which files were parsed it notes."""
+
+    def __init__(self) -> None:
+        self.parsed: list[str] = []
+
     def read(self, source: Source, limits: Limits, resume: Resume, waiting: object = None) -> Iterator[Item]:
-        return ZipParser(lambda path, limits: _Breaking()).parse(source, limits)
+        def breaking(path: Path, limits: Limits) -> Parser:
+            self.parsed.append(path.name)
+            return _Breaking()
+
+        return ZipParser(breaking).parse_from(source, limits, resume)
 
 
 def test_of_a_member_that_breaks_off_nothing_is_stored(tmp_path: Path) -> None:
@@ -214,3 +228,30 @@ def test_of_a_member_that_breaks_off_nothing_is_stored(tmp_path: Path) -> None:
     )
     assert sink.stored == ["a.txt", "c.txt"]
     assert sink.reasons == {"b.txt": "The rest is damaged: export it again."}
+
+
+def test_members_that_are_known_are_not_parsed(tmp_path: Path) -> None:
+    """Nor are they failures when they have been deleted since: they have no pages, and that is no want of text."""
+    texts = {"deep/a.txt": "one", "b.txt": "two", "in.zip/c.txt": "three", "d.txt": "four", "e.txt": "five"}
+    known = {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}
+    known |= {"e.txt": known["d.txt"], "in.zip": known["b.txt"]}
+    path = tmp_path / "a.zip"
+    inner = packed(("c.txt", "three"), ("new.txt", "six"))
+    outside = [(name, text) for name, text in texts.items() if not name.startswith("in.zip/")]
+    path.write_bytes(packed(*outside, ("in.zip", inner)))
+    sink, reader = _Ends(known), _Reader()
+    summary = ingest_source(
+        Source(path, "a.zip"), HashingEmbedder(), sink, chunker=ChunkerSettings(), limits=Limits(), reader=reader
+    )
+    assert reader.parsed == ["e.txt", "new.txt"]
+    assert sink.stored == ["e.txt", "in.zip/new.txt"]
+    assert (summary.unchanged, summary.failed, sink.reasons) == (4, 0, {})
+
+
+def test_only_of_an_archive_it_is_asked_what_is_known(tmp_path: Path) -> None:
+    """Any other file has been read before its hash can be compared with anything."""
+    path = tmp_path / "a.txt"
+    path.write_text("Some text.")
+    sink = _Ends({"a.txt": sha256(b"Some text.").hexdigest()})
+    ingest_source(Source(path, "a.txt"), HashingEmbedder(), sink, chunker=ChunkerSettings(), limits=Limits())
+    assert sink.stored == ["a.txt"]

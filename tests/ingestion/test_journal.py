@@ -71,6 +71,9 @@ class Shelf:
     def is_current(self, external_id: str, content_hash: str) -> bool:
         return False
 
+    def known_documents(self) -> dict[str, str]:
+        return {}
+
     def known_vectors(self, external_ids: Collection[str], text_hashes: Collection[bytes]) -> dict[bytes, Any]:
         return {}
 

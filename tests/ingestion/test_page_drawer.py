@@ -75,13 +75,15 @@ def test_who_waits_too_long_for_a_turn_is_told_to_come_back(monkeypatch: pytest.
     drawer = PageDrawer(DrawingLimits(picture_s=4.0, turn_s=0.5))
     try:
         drawer.picture(page, (), scale=1.0)
-        with ThreadPoolExecutor(9) as threads:
+        with ThreadPoolExecutor(10) as threads:
             hanging = threads.submit(drawer.picture, PageSource(Path("hang"), PDF, 1), (), scale=1.0)
             while drawer._kept.process is not None and drawer._kept.process.files < 2:
                 time.sleep(0.01)
             asked = [threads.submit(drawer.picture, page, (), scale=1.0) for _ in range(8)]
+            boxes = threads.submit(drawer.boxes, page, ())
             assert {type(each.exception()) for each in asked} == {TransientError}
             assert not hanging.done(), "nobody waited for the page that hangs"
+            assert boxes.result() == (), "boxes take no place and wait for as long as it takes"
             assert isinstance(hanging.exception(), ParserFailed)
         assert drawer.picture(page, (), scale=1.0) == b"drawn"
     finally:
@@ -90,17 +92,24 @@ def test_who_waits_too_long_for_a_turn_is_told_to_come_back(monkeypatch: pytest.
 
 def test_closing_sends_away_who_waits(monkeypatch: pytest.MonkeyPatch, page: PageSource) -> None:
     monkeypatch.setattr(sandbox_process, "CHILD", "tests.ingestion.hostile_drawer")
-    drawer = PageDrawer(DrawingLimits(picture_s=2.0))
-    with ThreadPoolExecutor(4) as threads:
+    drawer = PageDrawer(DrawingLimits(picture_s=4.0))
+    with ThreadPoolExecutor(5) as threads:
         hanging = threads.submit(drawer.picture, PageSource(Path("hang"), PDF, 1), (), scale=1.0)
         while drawer._kept.process is None or not drawer._kept.process.files:
             time.sleep(0.01)
         asked = [threads.submit(drawer.picture, page, (), scale=1.0) for _ in range(3)]
         while drawer._thread is not None and drawer._thread._work_queue.qsize() < 3:
             time.sleep(0.01)
-        drawer.close()
-        assert isinstance(hanging.exception(), ParserFailed)
+        closing = threads.submit(drawer.close)
         assert {type(each.exception()) for each in asked} == {TransientError}
+        with pytest.raises(TransientError, match="stopping"):
+            drawer.picture(page, (), scale=1.0)
+        assert not hanging.done(), "who asks while it closes does not wait until it has"
+        closing.result()
+        assert isinstance(hanging.exception(), ParserFailed)
+    with pytest.raises(TransientError, match="stopping"):
+        drawer.boxes(page, ())
+    assert drawer._kept.process is None, "nothing was begun that nobody ends"
 
 
 def test_a_process_that_has_eaten_too_much_is_not_kept(monkeypatch: pytest.MonkeyPatch, page: PageSource) -> None:

@@ -31,6 +31,9 @@ class MemorySink:
     def is_current(self, external_id: str, content_hash: str) -> bool:
         return self.current.get(external_id) == content_hash
 
+    def known_documents(self) -> dict[str, str]:
+        return dict(self.current)
+
     def known_vectors(
         self, external_ids: Collection[str], text_hashes: Collection[bytes]
     ) -> dict[bytes, NDArray[np.float16]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ingestion.windows import window_spans
-from rag.types import Hit, Passage, Span, Turn
+from rag.types import Hit, Passage, QuestionVector, Span, Turn
 
 
 def passage(
@@ -82,3 +82,4 @@ class FakeSearcher:
 class FakeFound:
     hits: Sequence[Hit]
     searched_for: str
+    question_vector: QuestionVector | None = None

@@ -13,6 +13,7 @@ from rag.answerers.base import Found
 from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSettings
 from rag.breadth import BreadthKind, BroadSearcher, breadth_of
 from rag.chain import AnswerChain
+from rag.product_search import whole_searcher
 from rag.retriever import HybridRetriever
 from rag.types import Answer, Hit, Passage, Question, Span, Turn
 from tests.fakes.passage_store import MemoryPassageStore
@@ -235,7 +236,9 @@ def _passage(key: int, heading: str, text: str) -> Passage:
 
 def _answer(folder: Path, manual: Mapping[str, Sequence[str]], question: str) -> Answer:
     settings = ExtractiveSettings(refuse_below=0.0, doubt_below=0.0)
-    return AnswerChain(_retriever(folder, manual), ExtractiveAnswerer(settings)).answer(Question(question))
+    return AnswerChain(whole_searcher(_retriever(folder, manual)), ExtractiveAnswerer(settings)).answer(
+        Question(question)
+    )
 
 
 def _sections(answer: Answer) -> list[str]:

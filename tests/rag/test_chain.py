@@ -10,6 +10,7 @@ from rag.answerers.extractive.answerer import ExtractiveAnswerer
 from rag.answerers.small_talk import SmallTalk, small_talk_in
 from rag.chain import AnswerChain, ChainSettings
 from rag.errors import ModelFailed
+from rag.product_search import whole_searcher
 from rag.types import AnswerEvent, AnswerKind, Finished, Question, Retrieved, Token
 from tests.rag.answering import FakeSearcher, hit
 
@@ -35,7 +36,7 @@ class Failing:
 
 def test_events_come_in_order_with_the_shown_hits_and_the_times() -> None:
     searcher = FakeSearcher(HITS)
-    chain = AnswerChain(searcher, ExtractiveAnswerer(), ChainSettings(candidates=8, shown=3))
+    chain = AnswerChain(whole_searcher(searcher), ExtractiveAnswerer(), ChainSettings(candidates=8, shown=3))
     first, *_, last = chain.stream(Question("How many litres does the kettle hold?"))
     assert isinstance(first, Retrieved)
     assert isinstance(last, Finished)
@@ -46,15 +47,15 @@ def test_events_come_in_order_with_the_shown_hits_and_the_times() -> None:
 
 
 def test_an_empty_knowledge_base_has_no_answer() -> None:
-    answer = AnswerChain(FakeSearcher(), ExtractiveAnswerer()).answer(Question("How many litres?"))
+    answer = AnswerChain(whole_searcher(FakeSearcher()), ExtractiveAnswerer()).answer(Question("How many litres?"))
     assert (answer.kind, answer.citations, answer.hits) == (AnswerKind.NOT_IN_MANUALS, (), ())
 
 
 def test_a_models_failure_passes_through_and_closing_reaches_the_answerer() -> None:
     answerer = Failing()
     with pytest.raises(ModelFailed):
-        AnswerChain(FakeSearcher(HITS), answerer).answer(Question("How many?"))
-    events = AnswerChain(FakeSearcher(HITS), answerer).stream(Question("How many?"))
+        AnswerChain(whole_searcher(FakeSearcher(HITS)), answerer).answer(Question("How many?"))
+    events = AnswerChain(whole_searcher(FakeSearcher(HITS)), answerer).stream(Question("How many?"))
     next(events)
     next(events)
     events.close()
@@ -79,7 +80,7 @@ def test_a_models_failure_passes_through_and_closing_reaches_the_answerer() -> N
 def test_small_talk_is_answered_politely_and_not_searched_for(text: str, kind: SmallTalk) -> None:
     assert small_talk_in(text) is kind
     searcher = FakeSearcher(HITS)
-    answer = AnswerChain(searcher, ExtractiveAnswerer()).answer(Question(text))
+    answer = AnswerChain(whole_searcher(searcher), ExtractiveAnswerer()).answer(Question(text))
     assert (answer.kind, answer.citations, searcher.asked) == (AnswerKind.CHAT, (), [])
     assert ("\u4e00" <= answer.text[0] <= "\u9fff") == ("\u4e00" <= text[0] <= "\u9fff")
 

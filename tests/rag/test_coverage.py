@@ -1,6 +1,7 @@
 """Coverage against a reading of the words themselves, and the terms an index keeps against the analyser."""
 
 import tempfile
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def test_coverage_is_what_a_reader_would_count(
             of_row = pair_share({*pairwise(row), *pairwise(front)})
             assert found.pairs_of_windows[row_number] == pytest.approx(of_row, abs=1e-5)
             row_number += 1
+
+
+def test_memory_grows_like_the_question_and_not_like_its_square() -> None:
+    def peak(count: int) -> int:
+        asked = [f"word{number}" for number in range(count)]
+        terms = terms_of(asked[:20])
+        tracemalloc.start()
+        coverage(asked, dict.fromkeys(asked, 1.0), terms, np.array([0, 20]), np.array([0, 1]))
+        try:
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(4000) < 8 * peak(1000)
 
 
 FIRST, SECOND = "Rinse the filter under water.", "换滤芯前先断电。Error E-42 means a leak."

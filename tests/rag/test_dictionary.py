@@ -2,17 +2,21 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rag.answerers.extractive.answerer import ExtractiveAnswerer
 from rag.dictionary import MOST_TRANSLATIONS, Dictionary, both_ways
 from rag.errors import DictionaryUnusable
 from rag.retriever import HybridRetriever
-from rag.translation import ForeignWord, foreign_words, shared_out, translated_coverage
-from rag.types import Turn
+from rag.terms import terms_of
+from rag.translation import ForeignWord, foreign_words, shared_out, translated_coverage, translations_in
+from rag.types import AnswerKind, Finished, Question, Turn
 from tests.fakes.passage_store import MemoryPassageStore
+from tests.rag.answering import FakeFound, hit
 from tests.rag.corpus import EMBEDDER, add, passage
 from tests.rag.test_index import index_in
 
@@ -81,8 +85,6 @@ def test_only_words_that_no_passage_has_are_translated_and_only_into_words_that_
 
 
 def test_a_foreign_word_counts_by_its_best_translation() -> None:
-    from rag.terms import terms_of
-
     foreign = [ForeignWord([(("rins",), 3.0), (("wash",), 1.0)]), ForeignWord([(("water", "filter"), 1.0)])]
     # Two passages, of one whole and two windows, and of a whole alone; "filter" stands in the heading of the first.
     rows = [["filter"], ["wash", "water"], ["rins"], ["water"]]
@@ -110,8 +112,21 @@ def test_a_question_finds_the_passage_in_the_other_language(tmp_path: Path, ques
     add(store, *(passage(4 + n, f"Something else entirely, number {n}. 与此无关。") for n in range(9)))
     plain = HybridRetriever(index=index_in(tmp_path / "index"), store=store, embeddings=EMBEDDER)
     translating = plain.model_copy(update={"dictionary": dictionary_in(tmp_path)})
-    # Of words alone, the test's vectors know nothing of other languages.
+    # The test's vectors know nothing of other languages: words alone lead there.
     hits = translating.search(question, history=[Turn("customer", "Hello")]).hits
     wanted = {1, 2} if key < 3 else {3}
     assert hits[0].passage.key in wanted
     assert hits[0].signals["lexical"] > 0
+
+
+def test_an_answer_quotes_the_sentence_that_has_the_translations() -> None:
+    text = "Store the charger dry. Rinse the strainer under running water every week. Never use soap on the lid."
+    found = replace(hit(text), translations=("rins", "strainer"))
+    asked = "滤网怎么清洗？"
+    *_, event = ExtractiveAnswerer().answer(Question(asked), FakeFound((found,), asked))
+    assert isinstance(event, Finished)
+    assert event.answer.kind is not AnswerKind.ANSWER  # never sure across languages
+    assert event.answer.citations[0].quote.startswith("Rinse the strainer")
+    foreign = [ForeignWord([(("rins",), 3.0), (("wash",), 1.0)])]
+    assert translations_in(foreign, terms_of(["wash", "rins", "x"])) == ("rins",)
+    assert translations_in(foreign, terms_of(["wash"])) == ("wash",)

@@ -117,7 +117,9 @@ def test_outcomes_say_why() -> None:
     other = answer(AnswerKind.ANSWER, "Keep it dry. [1]", citation("Keep it dry."))
     refused = answer(AnswerKind.NOT_IN_MANUALS, "No.", confidence=0.1)
     assert asked_of(EXPECTS, right, hit(1, 0.9)).outcome is Outcome.PASSED
-    assert asked_of(EXPECTS, right, hit(2, 0.9)).outcome is Outcome.NOT_RETRIEVED
+    assert asked_of(EXPECTS, right, hit(2, 0.9)).outcome is Outcome.PASSED
+    assert asked_of(EXPECTS, other, hit(2, 0.9)).outcome is Outcome.NOT_RETRIEVED
+    assert asked_of(EXPECTS, refused, hit(2, 0.9)).outcome is Outcome.NOT_RETRIEVED
     assert asked_of(EXPECTS, other, hit(1, 0.9)).outcome is Outcome.NOT_ANSWERED
     assert asked_of(EXPECTS, refused, hit(1, 0.9)).outcome is Outcome.REFUSED
     assert asked_of(SILENT, right, hit(1, 0.9)).outcome is Outcome.WRONGLY_ANSWERED

@@ -1,7 +1,9 @@
+import time
+
 import numpy as np
 import pytest
 
-from rag.follow_up import CONTEXT_WEIGHT, contextualise, stands_alone, topic_of
+from rag.follow_up import CONTEXT_WEIGHT, CONTEXT_WORDS, contextualise, stands_alone, topic_of
 from rag.types import Turn
 
 FOLLOW_UPS = """
@@ -115,6 +117,28 @@ def test_context_reaches_back_to_the_question_that_stood_alone() -> None:
     assert asked.weights["long"] == 1
     assert "bag" not in asked.weights
     assert not asked.standalone
+
+
+@pytest.mark.parametrize("said", ["that x that ", "this way this way ", "pump this fine that x that ", "it's a "])
+def test_deciding_on_a_long_text_takes_no_more_than_reading_it(said: str) -> None:
+    def seconds(characters: int) -> float:
+        text = (said * characters)[:characters]
+        stands_alone(text)
+        began = time.process_time()
+        for _ in range(3):
+            stands_alone(text)
+        return time.process_time() - began
+
+    # As the square it would be 64 times as much.
+    assert min(seconds(4000) for _ in range(3)) < 20 * max(seconds(500) for _ in range(3))
+
+
+def test_an_endless_message_adds_no_more_words_than_a_long_one() -> None:
+    rare = [chr(0x4E00 + number) for number in range(6000)]
+    history = [Turn("customer", "然后" + "".join(rare[start : start + 2000])) for start in (0, 2000, 4000)]
+    asked = contextualise("然后水泵呢", history)
+    assert CONTEXT_WORDS <= len(asked.weights) < CONTEXT_WORDS + 10
+    assert asked.weights["水泵"] == 1
 
 
 def test_a_follow_ups_vector_lies_between_what_it_says_alone_and_in_context() -> None:

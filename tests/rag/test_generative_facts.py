@@ -3,12 +3,13 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.answerers.generative.facts import Claims, Evidence
 from tests.rag.answering import passage
 
+UNIT_WORDS = [f"{spelling.upper()} " for spelling in ("litre", "millimetre", "minutes", "kilobyte", "inches", "psi")]
 PAGE = (
     "Let it cool for 30 minutes. Use 1,500 ml of water at 1.5 bar, never below -5 °C. Error E-42 (see A1-23) was added "
     "on 12 March 2024 by Acme Corp. Charge it at 10 to 35 °C until 10:30. Rinse it twice. The Galaxy S10 has Wi-Fi "
@@ -86,6 +87,10 @@ def test_the_same_fact_is_found_however_it_is_written(said: str) -> None:
         ("It takes 42 days.", ["42 days"]),
         ("Page 7 says so.", ["7"]),
         ("Lot 7.", ["7"]),
+        ("It costs 9'876.50 francs.", ["9'876.50"]),
+        ("It is 5'11 tall.", ["5'11"]),
+        ("It has 1.2'3,4 of them.", ["1.2'3,4"]),
+        ("Serial 12345678901234567890123456789012.", ["12345678901234567890123456789012"]),
     ],
 )
 def test_an_altered_fact_is_not(said: str, not_there: list[str]) -> None:
@@ -124,6 +129,83 @@ def test_what_no_page_says_in_its_own_words_is_not_about_it() -> None:
     assert Claims("请先让水冷却，然后冲洗杯子并充电。").is_about(evidence)  # of another language nothing is known
 
 
+FRACTIONS = (
+    "Add 1½ cups, ¾ l and 2 ⅓ spoons at 10³ Pa and 10⁻² bar. It costs 9'876.50 francs or 1’234,75. Serial "
+    "12345678901234567890123456789013. Wait 30¹ minutes, ①45 s. Set 110/220 V. Lot "
+    "123456789012345678901234567892."
+)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Add 1 1/2 cups, that is 1.5 cups or 1-1/2 cups or 1½ cups.",
+        "Add 3/4 l, 0.75 l, of 2 1/3 or 2⅓ spoons.",
+        "At 1000 Pa, 10³ Pa or 10^3 Pa, and 0.01 bar.",
+        "It costs 9,876.50 or 9'876.50 or 9 876,5 francs.",
+        "It costs 1,234.75.",
+        "Wait 30 minutes and 45 s.",
+        "Set 110 V or 220 V.",
+    ],
+)
+def test_fractions_powers_and_groups_are_read_as_numbers(said: str) -> None:
+    assert missing(said, FRACTIONS) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "not_there"),
+    [
+        ("Add 11/2 cups.", ["11", "2"]),
+        ("Add 11 cups.", ["11"]),
+        ("Add 4 l.", ["4 l"]),
+        ("At 103 Pa.", ["103 Pa"]),
+        ("At 3 Pa.", ["3 Pa"]),
+        ("At 102 bar.", ["102 bar"]),
+        ("Wait 301 minutes.", ["301 minutes"]),
+        ("Wait 145 s.", ["145 s"]),
+        ("Serial 12345678901234567890123456789014.", ["12345678901234567890123456789014"]),
+        ("Lot 123456789012345678901234567891.", ["123456789012345678901234567891"]),
+    ],
+)
+def test_no_other_amount_is_read_out_of_a_fraction_or_a_power(said: str, not_there: list[str]) -> None:
+    assert missing(said, FRACTIONS) == not_there
+
+
+@pytest.mark.parametrize("said", ["5 LİTRE of water", "5 MİLLİMETRE", "5 mınutes", "fıve screws", "5 LI\u0307TRE"])
+def test_letters_that_match_others_when_case_is_ignored_are_read_as_these(said: str) -> None:
+    assert missing(f"Fill in {said}.", f"Fill in {said}.") == []
+    assert missing(f"Fill in {said}.", "Fill it in.") != []
+
+
+def test_what_is_said_again_counts_once() -> None:
+    claims = Claims("Set 5 bar and again 5 bar and 5 bar by E-1 and E-1.")
+    assert claims.count == 2
+    assert claims.missing([Evidence(passage("Nothing."))]) == ["5 bar", "E-1"]
+
+
+@settings(max_examples=400)
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_nothing_that_can_be_written_fails(said: str, page: str) -> None:
+    claims = Claims(said)
+    evidence = Evidence(passage(page + "x"))
+    assert len(claims.missing([evidence])) <= claims.count
+    assert claims.is_about([evidence]) in (True, False)
+    assert Claims(page + said).missing([Evidence(passage(page + said + "x"))]) is not None
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.sampled_from([*UNIT_WORDS, "five ", "MARCH ", "½", "³", "⁻", "①", "'", ",", "1", "0", " ", "/", "^", "百"]),
+        max_size=20,
+    ).map("".join),
+    st.dictionaries(st.sampled_from("iIsSkKmM0123456789"), st.sampled_from("İıſKµ０１²½"), max_size=4),
+)
+def test_no_spelling_of_a_number_or_a_unit_fails(said: str, spelled: dict[str | int, str | int | None]) -> None:
+    changed = said.translate(str.maketrans(spelled))
+    assert len(missing(changed, changed + "x")) <= Claims(changed).count
+
+
 @given(st.integers(1, 99_999), st.integers(1, 99_999), st.sampled_from(["min", "ml", "°C", "", "V", "times"]))
 def test_no_number_passes_for_another(said: int, printed: int, unit: str) -> None:
     found = not missing(f"Set it to {said} {unit}.", f"The dial shows {printed:,} {unit} here.")
@@ -142,7 +224,11 @@ def test_any_text_can_be_looked_at(said: str, page: str) -> None:
         assert each.strip() == each != ""
 
 
-@pytest.mark.parametrize("bomb", ["1," * 4000, "1 000 " * 2000, "A-" * 4000, "一百" * 4000, "Aa " * 3000, "1:" * 4000])
+BOMBS = ["1," * 4000, "1 000 " * 2000, "A-" * 4000, "一百" * 4000, "Aa " * 3000, "1:" * 4000, "1'" * 4000]
+BOMBS += ["1 1/" * 2000, "10^" * 3000, "½" * 8000, "1½" * 3000, "²1" * 4000, "İ" * 8000, "1/2 " * 2000, "1" * 8000]
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
 def test_bombs_cost_no_more_than_their_length(bomb: str) -> None:
     started = time.monotonic()
     missing(bomb, bomb[:2000])

@@ -15,9 +15,9 @@ from rag.answerers.extractive.answerer import ExtractiveAnswerer
 from rag.answerers.generative.planted import LEFT_OUT, planted_in, without_planted
 from rag.citations import find_quotation
 from rag.guard import GuardModel, InjectionGuard, JudgedBy, fitted_guard
-from rag.guard_answerer import GuardAnswerer, VectorOf
+from rag.guard_answerer import GuardAnswerer
 from rag.guard_features import FEATURES, features_of
-from rag.types import Answer, AnswerEvent, AnswerKind, Finished, Hit, Question, Token, Vector
+from rag.types import Answer, AnswerEvent, AnswerKind, Finished, Hit, Question, QuestionVector, Token, Turn
 from tests.rag.answering import FakeFound, hit
 from tests.rag.kettle import CLEANING, HITS
 from tests.rag.planted import asked, planted
@@ -45,11 +45,11 @@ class Told:
         yield Finished(Answer(AnswerKind.ANSWER, "Yes.", (), (), "", self.name, self.model))
 
 
-def answer_to(text: str, vector_of: VectorOf = lambda _embedder, _text: None) -> tuple[Answer, str, list[Question]]:
+def answer_to(text: str, vector: QuestionVector | None = None) -> tuple[Answer, str, list[Question]]:
     """The answer, what was streamed, and what the model was asked."""
     told = Told()
-    guard = GuardAnswerer(told, ExtractiveAnswerer(), vector_of)
-    *events, last = guard.answer(Question(text), FakeFound(HITS, text))
+    guard = GuardAnswerer(told, ExtractiveAnswerer())
+    *events, last = guard.answer(Question(text), FakeFound(HITS, text, vector))
     assert isinstance(last, Finished)
     return last.answer, "".join(event.text for event in events if isinstance(event, Token)), told.asked
 
@@ -96,15 +96,22 @@ def test_a_question_with_an_injection_is_answered_from_the_manual_alone() -> Non
     assert answer.details[GUARD]
 
 
+def test_a_caught_question_is_in_no_later_questions_history() -> None:
+    told = Told()
+    turns = (Turn("customer", "Is it hot?"), Turn("customer", INJECTION), Turn("assistant", INJECTION))
+    list(GuardAnswerer(told, ExtractiveAnswerer()).answer(Question("And cold?", turns), FakeFound(HITS, "")))
+    assert [question.history for question in told.asked] == [(turns[0], turns[2])]
+
+
 def test_the_vector_of_the_embedder_that_it_was_fitted_for_counts_where_there_is_one() -> None:
     model = fitted_guard()
     text = "How do I clean the kettle?"
     towards = np.asarray(100 * model.vector / np.linalg.norm(model.vector), np.float32)
-    known: dict[tuple[str, str], Vector] = {(model.embedder, text): towards, ("another@1", "Rinse it?"): towards}
-    answer, _, put = answer_to(text, lambda *key: known.get(key))
+    answer, _, put = answer_to(text, QuestionVector(text, model.embedder, towards))
     assert answer.details[GUARD] == {"probability": 1.0, "by": "signs_and_vector", "signs": []}
     assert put == []
-    assert GUARD not in answer_to("Rinse it?", lambda *key: known.get(key))[0].details
+    for other in (QuestionVector(text, "another@1", towards), QuestionVector("Rinse it?", model.embedder, towards)):
+        assert GUARD not in answer_to(text, other)[0].details
 
 
 def test_the_signs_alone_tell_most_of_the_prompts_it_was_fitted_on_apart() -> None:

@@ -80,7 +80,9 @@ def test_a_hit_carries_what_an_answer_needs(tmp_path: Path, store: MemoryPassage
     assert score == pytest.approx(first.signals["dense"])
     assert set(timings) == {"refresh", "embedding", "vector_search", "word_search", "fusion", "passages"}
     assert result.searched_for == "rinse filter water"
-    assert np.allclose(result.question_vector, EMBEDDER.embed_question("rinse filter water"))
+    assert result.question_vector is not None
+    assert result.question_vector.text == "rinse filter water"
+    assert np.allclose(result.question_vector.vector, EMBEDDER.embed_question("rinse filter water"))
 
 
 def test_only_the_question_is_embedded_and_only_once(tmp_path: Path, store: MemoryPassageStore) -> None:

@@ -6,7 +6,8 @@ from string import Formatter
 
 import pytest
 
-from ui.texts import TEXTS, text
+from ui.texts import OWN_TEXTS, TEXTS, text
+from ui.texts_quality import TEXTS as QUALITY_TEXTS
 
 SOURCES = "\n".join(path.read_text() for path in Path("ui").glob("*.py") if not path.name.startswith("texts"))
 
@@ -30,6 +31,10 @@ def test_every_text_that_is_used_exists_and_every_one_is_used() -> None:
     mentioned = set(re.findall(r'"(\w+)"', SOURCES))
     made_up = {key for key in TEXTS if re.fullmatch(r"status_\w+|\w+_count", key)}
     assert TEXTS.keys() - mentioned - made_up == set()
+
+
+def test_no_text_hides_another_of_its_name() -> None:
+    assert OWN_TEXTS.keys().isdisjoint(QUALITY_TEXTS)
 
 
 def test_one_and_many() -> None:

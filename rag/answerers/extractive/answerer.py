@@ -24,8 +24,9 @@ from rag.answerers.extractive.places import place, section_of
 from rag.answerers.extractive.ranking import ReadHit, inverse_frequencies, rank_units, read_hit
 from rag.answerers.extractive.sections import from_more_sections
 from rag.answerers.extractive.terms import codes_in
-from rag.breadth import breadth_of
+from rag.breadth import Breadth, breadth_of
 from rag.citations import CitationList, guarded
+from rag.follow_up import stands_alone
 from rag.language import PHRASES, Phrases, language_of
 from rag.types import (
     Answer,
@@ -89,11 +90,12 @@ class ExtractiveAnswerer:
         """The whole answer quote by quote; never waits for anything."""
         words = found.searched_for
         read = [read_hit(hit) for hit in found.hits]
-        frequencies = inverse_frequencies(words, [hit.all_terms for hit in read])
+        translations = list(dict.fromkeys(word for hit in found.hits for word in hit.translations))
+        frequencies = inverse_frequencies(words, [hit.all_terms for hit in read], translations)
         asked = asked_for(words, frequencies)
         ranked = rank_units(words, read, frequencies, _quotable(read, asked))
         chosen = choose(asked, read, ranked, self._settings.limits)
-        if breadth := breadth_of(words):
+        if breadth := _breadth(question):
             chosen = from_more_sections(breadth, asked, read, chosen, self._settings.limits)
         answering = next((quote.hit for quote in chosen if not quote.context), 0)
         fitted = self._confidence
@@ -184,7 +186,7 @@ class _Writer:
         for number, read in enumerate(hit for hit in hits if hit.layout.units):
             if number == 0:
                 yield self._write("\n\n" + self._phrases.nearest_pages + "\n")
-            start, end = _best_window(read)
+            start, end = _nearest(read)
             yield self._write("\n- " + place(self._phrases, [read], [Chosen(0, start, end)]))
             yield from self._mark(read.hit, start, end)
 
@@ -212,15 +214,18 @@ def _gap(hits: Sequence[ReadHit], before: Chosen, quote: Chosen) -> str:
     return " " if not lines else "\n" if lines == 1 else "\n\n"
 
 
-def _best_window(read: ReadHit) -> tuple[int, int]:
-    """The window nearest to the question, widened to whole units."""
-    passage = read.hit.passage
-    scores = read.hit.window_scores
-    if not scores or len(scores) != len(passage.windows):
-        return read.layout.units[0].start, read.layout.units[0].end
-    start, end = passage.windows[max(range(len(scores)), key=scores.__getitem__)]
-    touched = [unit for unit in read.layout.units if unit.start < end and unit.end > start]
-    return (touched[0].start, touched[-1].end) if touched else (start, end)
+def _nearest(read: ReadHit) -> tuple[int, int]:
+    """The window nearest to the question, widened to whole units; the first unit where none is known."""
+    units = read.layout.units
+    window = read.best_window() or (units[0].start, units[0].end)
+    touched = [units[number] for number in read.units_at(*window)]
+    return (touched[0].start, touched[-1].end) if touched else window
+
+
+def _breadth(question: Question) -> Breadth | None:
+    """What the question itself asks to be told of several sections: a follow-up does not inherit it."""
+    follows_up = question.history and not stands_alone(question.text)
+    return None if follows_up else breadth_of(question.text)
 
 
 def _between(sentence: str) -> str:

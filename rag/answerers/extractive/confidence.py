@@ -107,7 +107,7 @@ def confidence_features(
 
     Its rivals are the hits of other sections, in its own language as far as there are some: passages of one section,
     and translations, are near to the same questions. Where there is nothing to look at - no rivals, no words, a
-    passage in another language than the question - `typical` stands in.
+    passage in another language than the question of which no word could be translated - `typical` stands in.
     """
     hit = read[best].hit
     nearness = _nearness(hit)
@@ -117,20 +117,24 @@ def confidence_features(
     features = dict(typical)
     if rivals:
         features["lead"] = nearness - max(_nearness(rival.hit) for rival in rivals)
-    covered = typical[SENTENCE_COVERAGE]
-    if frequencies and not is_foreign(question, read[best]):
+    foreign = is_foreign(question, read[best])
+    if frequencies and (not foreign or any(each.hit.translations for each in read)):
         coverage = Coverage(read[best].front, read[best].terms, frequencies)
-        covered = coverage.best
-        features["window_coverage"] = coverage.together(_best_window(read[best]))
+        window = read[best].best_window() or (0, len(hit.passage.text))
         own = _passage_coverage(read[best], frequencies)
-        if rivals:
-            others = [_passage_coverage(rival, frequencies) for rival in rivals]
-            features["coverage_lead"] = own - sum(others) / len(others)
+        others = [_passage_coverage(rival, frequencies) for rival in rivals]
+        lead = own - sum(others) / len(others) if others else min(own, typical["coverage_lead"])
+        compared = {
+            "window_coverage": coverage.together(read[best].units_at(*window)),
+            "coverage_lead": lead,
+            SENTENCE_COVERAGE: coverage.best,
+        }
+        if foreign:
+            # A dictionary knows half of the words at best: what it sees is believed half.
+            features |= {name: (value + typical[name]) / 2 for name, value in compared.items()}
         else:
-            features["coverage_lead"] = min(own, typical["coverage_lead"])
-        features |= _what_is_there(question, read[best], frequencies)
-    features[SENTENCE_COVERAGE] = covered
-    features["near_and_covered"] = (nearness - _FAR) * covered
+            features |= compared | _what_is_there(question, read[best], frequencies)
+    features["near_and_covered"] = (nearness - _FAR) * features[SENTENCE_COVERAGE]
     features["nearness"] = nearness
     return features
 
@@ -158,15 +162,6 @@ def named_row_coverage(read: Sequence[ReadHit], asked: Asked) -> float:
 
 def _passage_coverage(read: ReadHit, frequencies: Mapping[str, float]) -> float:
     return Coverage(read.all_terms, (), frequencies).together(())
-
-
-def _best_window(read: ReadHit) -> list[int]:
-    """The units that the window nearest to the question touches; all of them where none is known."""
-    scores, windows, units = read.hit.window_scores, read.hit.passage.windows, read.layout.units
-    if not scores or len(scores) != len(windows):
-        return list(range(len(units)))
-    start, end = windows[max(range(len(scores)), key=scores.__getitem__)]
-    return [number for number, unit in enumerate(units) if unit.start < end and unit.end > start]
 
 
 def _what_is_there(question: str, read: ReadHit, frequencies: Mapping[str, float]) -> dict[str, float]:

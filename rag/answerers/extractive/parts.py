@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rag.answerers.extractive.ranking import ReadHit
-from rag.answerers.extractive.terms import codes_in, content_terms, title_terms
-from rag.answerers.extractive.units import cells_of, plain
+from rag.answerers.extractive.terms import codes_in, content_terms, is_code, title_terms
+from rag.answerers.extractive.units import cells_of
+from rag.chinese import simplified
 
 _CELL_PARTS = re.compile(r"[\s,;、，/]+")
 _NUMBERED_TITLE = re.compile(r"\s*(?:table|tab\.?|figure|fig\.?|表格?|图)\s*[\d.A-Z-]+[.:：]?\s*", re.IGNORECASE)
@@ -79,9 +80,8 @@ def rows_named(asked: Asked, read: ReadHit) -> list[int]:
 def _codes_of_cell(cell: str) -> frozenset[str]:
     """The codes in a cell that holds nothing else: `E-01, E-02`."""
     parts = [part for part in _CELL_PARTS.split(cell) if part]
-    only_codes = all(codes_in(part) == {plain(part)} for part in parts)
-    return frozenset(map(plain, parts)) if only_codes else frozenset()
+    return codes_in(cell) if all(map(is_code, parts)) else frozenset()
 
 
 def _words(text: str) -> set[str]:
-    return {word.casefold() for word in _WORD.findall(text)}
+    return {word.casefold() for word in _WORD.findall(simplified(text))}

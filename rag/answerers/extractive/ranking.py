@@ -24,6 +24,7 @@ from rag.answerers.extractive.terms import (
     names_in,
     numbers_in,
     question_terms,
+    terms_of_word,
 )
 from rag.answerers.extractive.units import UnitKind, is_one_of, names_of
 from rag.types import Hit
@@ -71,6 +72,22 @@ class ReadHit:
         place = self.layout.units[unit]
         return self.hit.passage.text[place.start : place.end]
 
+    def window_score(self, start: int, end: int, default: float) -> float:
+        """The question's best cosine among the windows that `start` to `end` of the text touches."""
+        windows = zip(self.hit.passage.windows, self.hit.window_scores, strict=False)
+        return max((score for (first, last), score in windows if first < end and last > start), default=default)
+
+    def best_window(self) -> tuple[int, int] | None:
+        """The place of the window nearest to the question; None where none is known."""
+        scores, windows = self.hit.window_scores, self.hit.passage.windows
+        if not scores or len(scores) != len(windows):
+            return None
+        return windows[max(range(len(scores)), key=scores.__getitem__)]
+
+    def units_at(self, start: int, end: int) -> list[int]:
+        """The numbers of the units that `start` to `end` of the text touches."""
+        return [number for number, unit in enumerate(self.layout.units) if unit.start < end and unit.end > start]
+
     def heading_at(self, position: int) -> str:
         """The heading that a character of the passage stands under: short sections may share a passage."""
         passage = self.hit.passage
@@ -116,9 +133,17 @@ def read_hit(hit: Hit) -> ReadHit:
     return ReadHit(hit, layout, terms, front)
 
 
-def inverse_frequencies(question: str, hits: Sequence[frozenset[str]]) -> dict[str, float]:
-    """Each term of the question with its inverse frequency among the hits, given by their terms."""
+def inverse_frequencies(
+    question: str, hits: Sequence[frozenset[str]], translations: Sequence[str] = ()
+) -> dict[str, float]:
+    """Each term of the question with its inverse frequency among the hits, given by their terms.
+
+    Where hits have words that translate some of it, these take the place of the terms that no hit has.
+    """
     terms = question_terms(question)
+    if translations:
+        terms = [term for term in terms if any(term in hit for hit in hits)]
+        terms = list(dict.fromkeys([*terms, *(term for word in translations for term in terms_of_word(word))]))
     counts = Counter(term for hit in hits for term in hit.intersection(terms))
     whole = [term for term in terms if not term.isalpha() and counts[term]]
     parts = {part for code in whole for part in content_terms(code) if part != code}
@@ -170,7 +195,7 @@ def unit_features(
     for number, unit in enumerate(units):
         text = read.text(number)
         rows[number] = (
-            max(_window_score(read.hit, unit.start, unit.end, best + _NO_WINDOW_BEHIND) - best, _FARTHEST),
+            max(read.window_score(unit.start, unit.end, best + _NO_WINDOW_BEHIND) - best, _FARTHEST),
             coverage.units[number],
             rare[number],
             coverage.pairs[number - 1] - coverage.units[number] if number else 0.0,
@@ -181,9 +206,3 @@ def unit_features(
             min(names_in(text), 3) / 3 if wants_name else 0.0,
         )
     return rows
-
-
-def _window_score(hit: Hit, start: int, end: int, default: float) -> float:
-    """The best cosine among the windows that the range touches."""
-    windows = zip(hit.passage.windows, hit.window_scores, strict=False)
-    return max((score for (first, last), score in windows if first < end and last > start), default=default)

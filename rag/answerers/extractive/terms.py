@@ -1,16 +1,14 @@
 """The words of a question and of a sentence that are worth comparing.
 
-Owns a light comparison of words for choosing sentences: English stems without function words, pairs of Chinese
-characters, codes kept whole. Only the question goes through the index's analyser: cutting whole passages into Chinese
-words would take longer than everything else.
+Owns a light comparison of words for choosing sentences: English stems without function words, pairs of simplified
+Chinese characters, codes kept whole; and which spellings are one code. Only the question goes through the index's
+analyser: cutting whole passages into Chinese words would take longer than everything else.
 """
 
 import re
-from functools import lru_cache
 
-import snowballstemmer
-
-from rag.analyzer import words
+from rag.analyzer import is_chinese, stem, words
+from rag.chinese import simplified
 
 _FUNCTION_WORDS = frozenset(
     re.findall(
@@ -43,7 +41,6 @@ _TOKEN = re.compile(
 )
 """Words, numbers and codes, Chinese, and operators: a question may be about `&&`."""
 _PART = re.compile(r"[A-Za-z\u00c0-\u024f]+|\d+")
-_STEMMER = snowballstemmer.stemmer("english")
 
 _DATE_ASKED = re.compile(
     r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|century|decade)\b|何时|什么时[候间]|哪一?[年天月日]|日期|年份",
@@ -76,24 +73,20 @@ _EXPLANATION_ASKED = re.compile(
     re.IGNORECASE,
 )
 _CODE_NAME = re.compile(
-    r"(?<![A-Za-z0-9])(?=[A-Za-z]*[-_./]?\d)[A-Za-z]{1,8}(?:[-_./]?[A-Za-z0-9]+)*|--?[A-Za-z][\w-]+"
+    r"(?<![A-Za-z0-9])(?=[A-Za-z]*[-_./]?\d)[A-Za-z]{1,8}(?:[-_./]?[A-Za-z0-9]+)*"
+    r"|(?<![A-Za-z0-9\u00c0-\u024f_-])--?[A-Za-z][A-Za-z0-9_-]+"
 )
-_HYPHENS = re.compile(r"[-_./]")
+_JOINT_IN_CODE = re.compile(r"(?<=[a-z])[-_./](?=\d)|(?<=\d)[-_./](?=[a-z])")
 _WRITTEN_LIKE_A_NAME = re.compile(r"(?<![.?!:]\s)(?<!^)\b[A-Z][\w'-]*")
 _QUOTED = re.compile(r"[“\"「『《]([^“”\"」』》]{1,40})[”\"」』》]")
 _A_WORD = re.compile(r"[A-Za-z][\w'-]*")
 _A_NAME = re.compile(r"(?<=[a-z,] )[A-Z]")
 
 
-@lru_cache(maxsize=50_000)
-def _stem(word: str) -> str:
-    return str(_STEMMER.stemWord(word))
-
-
 def content_terms(text: str) -> list[str]:
     """The terms of a text in order, function words left out."""
     terms: list[str] = []
-    for match in _TOKEN.finditer(text):
+    for match in _TOKEN.finditer(simplified(text)):
         token = match[0]
         if token[0] >= "\u3400":
             for piece in _CHINESE_FUNCTION_WORDS.sub(" ", token).split():
@@ -106,13 +99,13 @@ def content_terms(text: str) -> list[str]:
                 terms.append(token)  # a model number, an error code, a file name, an operator
         else:
             parts = [token]
-        terms.extend(_stem(part) for part in parts if part not in _FUNCTION_WORDS)
+        terms.extend(stem(part) for part in parts if part not in _FUNCTION_WORDS)
     return terms
 
 
 def title_terms(text: str) -> frozenset[str]:
     """The terms of a title, with the general verbs that say what a table is for: "What descaling needs"."""
-    general = {_stem(word) for word in re.findall(r"[a-z]+", text.lower())} & _GENERAL_VERBS
+    general = {stem(word) for word in re.findall(r"[a-z]+", text.lower())} & _GENERAL_VERBS
     return frozenset(content_terms(text)) | general
 
 
@@ -121,6 +114,7 @@ def question_terms(text: str) -> list[str]:
 
     Names that are in no dictionary fall into single characters there; their pairs are kept.
     """
+    text = simplified(text)
     known = {word for word in words(text) if word[0] >= "\u3400" and len(word) > 1}
     places = [match.span() for word in known for match in re.finditer(re.escape(word), text)]
     borders = {start for start, _ in places} & {end for _, end in places}
@@ -129,42 +123,61 @@ def question_terms(text: str) -> list[str]:
     return [term for term in dict.fromkeys(content_terms(text)) if term not in across]
 
 
+def terms_of_word(word: str) -> list[str]:
+    """The terms of one of the index's words, which are stems already."""
+    return content_terms(word) if is_chinese(word) else [word]
+
+
 def _pairs(word: str) -> list[str]:
     return [word[i : i + 2] for i in range(len(word) - 1)]
 
 
 def asks_for_date(question: str) -> bool:
-    return _DATE_ASKED.search(question) is not None
+    return _DATE_ASKED.search(simplified(question)) is not None
 
 
 def asks_how_many(question: str) -> bool:
-    return _HOW_MANY_ASKED.search(question) is not None
+    return _HOW_MANY_ASKED.search(simplified(question)) is not None
 
 
 def asks_for_name(question: str) -> bool:
-    return _NAME_ASKED.search(question) is not None
+    return _NAME_ASKED.search(simplified(question)) is not None
 
 
 def asks_for_steps(question: str) -> bool:
-    return _STEPS_ASKED.search(question) is not None
+    return _STEPS_ASKED.search(simplified(question)) is not None
 
 
 def asks_for_explanation(question: str) -> bool:
     """Whether what is asked takes connected sentences rather than a fact."""
-    return _EXPLANATION_ASKED.search(question) is not None
+    return _EXPLANATION_ASKED.search(simplified(question)) is not None
 
 
 def codes_in(text: str) -> frozenset[str]:
-    """The codes, model numbers and options in a text (`E-14`, `int32`, `--no-gui`), without their hyphens and dots."""
-    return frozenset(_HYPHENS.sub("", match[0]).casefold() for match in _CODE_NAME.finditer(text))
+    """The codes, model numbers and options in a text (`E-14`, `int32`, `--no-gui`), each in the form of `code_form`."""
+    return frozenset(code_form(code) for code in _CODE_NAME.findall(text))
+
+
+def is_code(text: str) -> bool:
+    """Whether a text is one code, marks around it aside."""
+    code = _CODE_NAME.search(text)
+    return code is not None and not any(map(str.isalnum, text[: code.start()] + text[code.end() :]))
+
+
+def code_form(code: str) -> str:
+    """A code in the one form of its spellings, without joints between letters and digits.
+
+    E-42, e42 and E.42 are one code; A1-23 and A12-3 are two.
+    """
+    return _JOINT_IN_CODE.sub("", code.casefold())
 
 
 def has_date(text: str) -> bool:
-    return _A_DATE.search(text) is not None
+    return _A_DATE.search(simplified(text)) is not None
 
 
 def numbers_in(text: str) -> frozenset[str]:
-    return frozenset(_NUMBERS.findall(text))
+    return frozenset(_NUMBERS.findall(simplified(text)))
 
 
 def names_in(text: str) -> int:

@@ -6,8 +6,8 @@ control token as an exact string, so an invisible word joiner behind its first c
 """
 
 import re
-import unicodedata
 
+from rag.answerers.generative.invisible import JOINERS, without_invisible
 from rag.citations import WORD_JOINER, guarded
 
 _FORGED_DELIMITER = re.compile(r"[<＜﹤](?=[\s/]*(?:passage|question)\b)", re.IGNORECASE)
@@ -24,8 +24,6 @@ _ROLE_LABEL = re.compile(
 )
 _OLD_MARKER = re.compile(r"\s*\[\d{1,3}\]")
 _COPIED_JOINER = re.compile(rf"(?<!\[){WORD_JOINER}")
-_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co"))
-_KEPT = frozenset("\n\t\u200c\u200d")
 
 
 def as_data(text: str) -> str:
@@ -33,8 +31,7 @@ def as_data(text: str) -> str:
 
     Characters that nobody sees go: they carry words to the model that no person has read.
     """
-    seen = "".join(c for c in text if c in _KEPT or unicodedata.category(c) not in _HIDDEN)
-    inside = _FORGED_DELIMITER.sub("‹", seen)
+    inside = _FORGED_DELIMITER.sub("‹", without_invisible(text, JOINERS))
     inert = _TOKEN_BEGUN.sub(lambda begun: begun[0] + WORD_JOINER, inside)
     return guarded(_ROLE_LABEL.sub(lambda label: label[1] + WORD_JOINER, inert))
 

@@ -7,18 +7,25 @@ with doubt: what cannot be read as the same is not found. Knows no streams and n
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import methodcaller
 
-from rag.answerers.extractive.terms import content_terms
+from rag.answerers.extractive.terms import code_form, content_terms
 from rag.answerers.generative.dates import Dated, dates_in
+from rag.answerers.generative.invisible import without_invisible
 from rag.answerers.generative.numbers import NO_UNIT, Quantity, quantities_in
 from rag.citations import find_quotation
 from rag.language import Language, language_of
 from rag.types import NO_PAGE, Passage
 
-_LIST_MARK = re.compile(r"^\s*(?:\d{1,3}[.)、．](?!\d)|[-*•]|\|)\s*")
+LIST_MARK = re.compile(r"^\s*(?:\d{1,3}[.)、．](?!\d)|[-*•|])\s*")
+"""What stands in front of a step, an item or a row."""
+
 _WIDE_GROUPING = re.compile(r"(?<=[０-９])，(?=[０-９]{3}(?![０-９]))")
+_BESIDE_A_NUMBER = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅟↉①-⒛⓪])|(?<=[⁰¹²³⁴-⁹¼-¾⅐-⅞↉①-⒛⓪])(?=\d)")
+_POWER_OF_A_NUMBER = re.compile(r"(?<=\d)(?=[⁺⁻]?[⁰¹²³⁴-⁹])")
+_LOWER_I = str.maketrans("İı", "Ii")
 _PAGE_NUMBER = re.compile(
     r"\b(?:pages?|p\.|pp\.) ?(\d{1,5})(?: ?(?:-|–|to|and) ?(\d{1,5}))?|第 ?(\d{1,5}) ?[页頁]", re.IGNORECASE
 )
@@ -39,6 +46,7 @@ _CODE = re.compile(
 _CODE_FROM_LETTER = re.compile(
     r"(?<![A-Za-z0-9_])(?=[A-Za-z_./+-]{0,40}\d)[A-Za-z][A-Za-z0-9]{0,40}(?:[-_./+:][A-Za-z0-9]{1,40}){0,8}(?![A-Za-z0-9_])"
 )
+_UNREAD_NUMBER = re.compile(r"\d+(?:[.,'’]\d+)*(?:\^[-−+]?\d+)?")
 _CAPITALISED = r"[A-ZÀ-ÖØ-Þ][\w'-]{0,40}"
 _NAME = re.compile(rf"(?<![\w'-]){_CAPITALISED}(?:(?: (?:of|the|and|for|de|von)){{0,2}} {_CAPITALISED}){{0,8}}")
 _LATIN = "A-Za-z\u00c0-\u024f"
@@ -69,10 +77,13 @@ _ENOUGH_TERMS = 4
 
 
 def plain(text: str) -> str:
-    """`text` in the one form in which facts are looked for: narrow characters, no invisible ones, no Chinese commas."""
-    narrow = _WIDE_GROUPING.sub(",", text).replace("，", ", ").replace("″", '"')
-    narrow = unicodedata.normalize("NFKC", narrow).replace("⁄", "/")
-    return "".join(c for c in narrow if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))
+    """`text` in the one form in which facts are looked for: narrow characters, no invisible ones, no Chinese commas.
+
+    1½ is 1 1/2 and 10³ is 10^3 in it. The two letters of Turkish that other letters match when case is ignored are i.
+    """
+    seen = _WIDE_GROUPING.sub(",", without_invisible(text)).replace("，", ", ").replace("″", '"')
+    apart = _POWER_OF_A_NUMBER.sub("^", _BESIDE_A_NUMBER.sub(" ", seen))
+    return without_invisible(unicodedata.normalize("NFKC", apart)).replace("⁄", "/").translate(_LOWER_I)
 
 
 @dataclass(slots=True)
@@ -107,17 +118,14 @@ def _read(text: _Text) -> Facts:
     dates = dates_in(text.rest)
     for each in dates:
         text.blank(each.start, each.end)
-    codes = [match[0] for match in text.take(_CODE_FROM_LETTER)]  # the others may be numbers with their units
+    codes = [match[0] for match in text.take(_CODE_FROM_LETTER)]  # others may be numbers with their units
     quantities = quantities_in(text.rest)
     for quantity in quantities:
         text.blank(quantity.start, quantity.end)
-    spelled = {_code(written): written for written in (*codes, *(match[0] for match in text.take(_CODE)))}
+    codes += [match[0] for match in text.take(_CODE)]
+    codes += [match[0] for match in text.take(_UNREAD_NUMBER)]  # looked up as it stands: nothing goes unlooked
+    spelled = {code_form(written): written for written in codes}
     return Facts(tuple(quantities), tuple(dates), frozenset(spelled), spelled)
-
-
-def _code(written: str) -> str:
-    """A code without the hyphens between its letters and digits: E-42 is E42, but A1-23 is not A12-3."""
-    return re.sub(r"(?<=[a-z])-(?=\d)|(?<=\d)-(?=[a-z])", "", written.casefold())
 
 
 class Evidence:
@@ -145,15 +153,10 @@ class Evidence:
     def _units(self) -> frozenset[str]:
         return frozenset(each.unit for each in self._facts.quantities) | _units_in(self._text)
 
-    @property
-    def pages(self) -> frozenset[str]:
-        """The numbers of its pages, in the file and as printed."""
-        numbers = {str(span.page) for span in self._passage.spans if span.page != NO_PAGE}
-        return frozenset(numbers | ({self._passage.page_label} if self._passage.page_label else set()))
-
-    def quotes(self, words: str) -> bool:
-        """Whether the words stand there, in the text or in title and headings."""
-        return find_quotation(self._text, words) is not None or find_quotation(self._around, words) is not None
+    def quotes(self, *alternatives: str) -> bool:
+        """Whether one of these stands there word for word, in the text or in title and headings."""
+        places = (self._text, self._around)
+        return any(find_quotation(place, words) is not None for words in alternatives for place in places)
 
     def has_sentence(self, sentence: str) -> bool:
         """Whether the text has the sentence word for word."""
@@ -170,6 +173,11 @@ class Evidence:
                 return True
         return False
 
+    def has_page(self, number: str) -> bool:
+        """Whether one of its pages has this number, in the file or as printed."""
+        numbers = (str(span.page) for span in self._passage.spans if span.page != NO_PAGE)
+        return number in (*numbers, self._passage.page_label)
+
     def has_date(self, claimed: Dated) -> bool:
         return any(said.includes(claimed) for said in self._facts.dates)
 
@@ -185,58 +193,51 @@ def _units_in(text: str) -> frozenset[str]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What has to stand in a passage: as it is written, and whether a passage has it."""
+
+    written: str
+    is_in: Callable[[Evidence], bool]
+    is_name: bool = False
+
+
 class Claims:
     """What one sentence says that has to stand on the pages it cites. `sentence` has no markers."""
 
     def __init__(self, sentence: str) -> None:
         self.sentence = sentence
-        told = _LIST_MARK.sub("", plain(sentence))
+        told = LIST_MARK.sub("", plain(sentence))
         text = _Text(told)
-        self._literal = [match[1] for match in text.take(_IN_BACKTICKS)] + [match[1] for match in text.take(_TITLE_ZH)]
-        self._pages = [
-            number for match in text.take(_PAGE_NUMBER) for number in (match[1], match[2], match[3]) if number
-        ]
-        for _ in text.take(_STEP):
-            pass
+        literal = [*text.take(_IN_BACKTICKS), *text.take(_TITLE_ZH)]
+        pages = [number for match in text.take(_PAGE_NUMBER) for number in match.groups() if number]
+        text.take(_STEP)
         before = text.rest
-        self._facts = _read(text)
-        self._names = list(_names_in(text.rest, told))
-        self._told = before
+        facts = _read(text)
+        parts = [_Part(before[each.start : each.end], methodcaller("has_date", each)) for each in facts.dates]
+        parts += [_Part(before[each.start : each.end], methodcaller("has_quantity", each)) for each in facts.quantities]
+        parts += [_Part(said, methodcaller("has_code", code, said)) for code, said in facts.spelled.items()]
+        parts += [_Part(match[1], methodcaller("quotes", match[1])) for match in literal]
+        parts += [_Part(number, methodcaller("has_page", number)) for number in pages]
+        parts += [
+            _Part(name, methodcaller("quotes", *alternatives), is_name=True)
+            for name, alternatives in _names_in(text.rest, told)
+        ]
+        self._parts = [replace(part, written=part.written.strip()) for part in parts if part.written.strip()]
 
     @property
     def count(self) -> int:
-        """How many parts there are to look up."""
-        facts = self._facts
-        looked_up = (facts.dates, facts.quantities, facts.codes, self._literal, self._pages, self._names)
-        return sum(len(each) for each in looked_up)
+        """How many parts there are to look up; what is written twice is one."""
+        return len({part.written for part in self._parts})
 
     def missing(self, evidence: list[Evidence]) -> list[str]:
         """Those parts that are in none of the passages, as they are written, each once and in no special order."""
-        told = self._told
-        out = [
-            told[each.start : each.end].strip() for each in self._facts.dates if not _any(evidence, "has_date", each)
-        ]
-        out += [
-            told[each.start : each.end].strip()
-            for each in self._facts.quantities
-            if not _any(evidence, "has_quantity", each)
-        ]
-        out += [
-            written
-            for code, written in self._facts.spelled.items()
-            if not any(each.has_code(code, written) for each in evidence)
-        ]
-        out += [words for words in self._literal if not any(each.quotes(words) for each in evidence)]
-        out += [f"{number}" for number in self._pages if not any(number in each.pages for each in evidence)]
         is_same_language = any(each.language == language_of(self.sentence) for each in evidence)
         # English names for what a Chinese manual calls otherwise prove nothing; Latin words in Chinese are names.
-        names = self._names if is_same_language or language_of(self.sentence) == "zh" else []
-        out += [
-            name
-            for name, alternatives in names
-            if not any(each.quotes(words) for each in evidence for words in alternatives)
-        ]
-        return [words for words in dict.fromkeys(out) if words]
+        compares_names = is_same_language or language_of(self.sentence) == "zh"
+        looked_up = [part for part in self._parts if compares_names or not part.is_name]
+        missing = (part.written for part in looked_up if not any(part.is_in(each) for each in evidence))
+        return list(dict.fromkeys(missing))
 
     def is_about(self, evidence: list[Evidence], cited: bool = False) -> bool:
         """Whether its words are, at least some of them, the passages'; of another language's words nothing is known.
@@ -250,10 +251,6 @@ class Claims:
             return True
         known: set[str] = set().union(*(each.terms for each in comparable))
         return len(terms & known) >= LEAST_SHARED * len(terms)
-
-
-def _any(evidence: list[Evidence], test: str, claimed: object) -> bool:
-    return any(getattr(each, test)(claimed) for each in evidence)
 
 
 def _names_in(rest: str, told: str) -> Iterator[tuple[str, tuple[str, ...]]]:

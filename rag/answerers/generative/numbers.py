@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from math import gcd
 
 from rag.answerers.generative.units import UNIT_PATTERN, is_unit_pair, unit_named
 
@@ -31,9 +32,19 @@ class Quantity:
 _SIGN = r"(?:(?<![A-Za-z0-9)\]])[-−+±]|minus |零下|负)"
 _NUMBER = re.compile(
     rf"(?P<sign>{_SIGN})?(?<![A-Za-z0-9_])(?<!\d[.,])(?<![A-Za-z][-_./])"
-    r"(?P<digits>\d{1,3}(?: \d{3}){1,4}(?![\d.,])|\d{1,30}(?:[.,'’]\d{1,30}){0,8})(?P<ordinal>st\b|nd\b|rd\b|th\b)?"
+    r"(?P<digits>\d{1,3}(?: \d{3}){1,4}(?:[.,]\d{1,30}+)?(?!\d|[.,]\d)"
+    r"|\d{1,30}+(?:[.,'’]\d{1,30}+){0,8}(?!\d))(?P<power>\^[-−+]?\d{1,30})?"
+    r"(?P<ordinal>st\b|nd\b|rd\b|th\b)?"
     r"(?P<times>\s?(?:thousand|million|billion|百万|千万|万|萬|亿|億|千|百)(?![a-z]))?"
 )
+_FRACTION = re.compile(
+    rf"(?P<sign>{_SIGN})?(?<![A-Za-z0-9_/.,^])(?:(?P<whole>\d{{1,3}})[ -])?(?P<over>\d{{1,2}})/(?P<under>\d{{1,4}})"
+    r"(?!\d|/|[.,]\d)"
+)
+_UNDER = frozenset((3, 4, 5, 6, 8, 10, 12, 16, 32, 64))
+"""What a fraction with more than one part is a fraction of; 220/230 are two numbers."""
+
+_GROUPED = re.compile(r"(?P<whole>[1-9]\d{0,2}(?:[ ’]\d{3})+)(?:[.,](?P<rest>\d+))?")
 _PERCENT_ZH = re.compile(r"百分之([零〇一二两兩三四五六七八九十百点\d.]{1,12})")
 _ZH_DIGITS = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
 _ZH_POWERS = {"十": 10, "百": 100, "千": 1000, "万": 10_000, "萬": 10_000, "亿": 10**8, "億": 10**8}
@@ -76,6 +87,10 @@ def quantities_in(text: str) -> list[Quantity]:
 def _all(text: str) -> Iterator[Quantity]:
     for match in _NUMBER.finditer(text):
         yield from _written_in_digits(text, match)
+    for match in _FRACTION.finditer(text):
+        if (value := _fraction(int(match["whole"] or 0), int(match["over"]), int(match["under"]))) is not None:
+            unit, end = _unit_at(text, match.end())
+            yield Quantity(match.start(), end, _canonical(_signed(value, match["sign"])), unit)
     for match in _PERCENT_ZH.finditer(text):
         inner = match[1]
         value = _chinese(inner) if inner[0] in _ZH_DIGITS or inner[0] == "十" else _decimal(inner)
@@ -90,13 +105,13 @@ def _all(text: str) -> Iterator[Quantity]:
             continue
         if value is None or (unit == NO_UNIT and is_bare and not ordinal) or (ordinal and match["digits"] == "一"):
             continue
-        yield Quantity(match.start(), end, _canonical(-value if match["sign"] else value), unit)
+        yield Quantity(match.start(), end, _canonical(_signed(value, match["sign"])), unit)
     for match in _EN_NUMBER.finditer(text):
         unit, end = _unit_at(text, match.end())
         value = _english(match["words"])
         if value is None or (match["words"].lower() in ("one", "zero") and unit in (NO_UNIT, "times")):
             continue
-        yield Quantity(match.start(), end, _canonical(-value if match["sign"] else value), unit)
+        yield Quantity(match.start(), end, _canonical(_signed(value, match["sign"])), unit)
     for match in _EN_TIMES.finditer(text):
         yield Quantity(match.start(), match.end(), "2" if match[0].lower() == "twice" else "3", "times")
 
@@ -107,29 +122,30 @@ def _written_in_digits(text: str, match: re.Match[str]) -> Iterator[Quantity]:
     follows = text[match.end() : match.end() + 1]
     if unit == NO_UNIT and not match["ordinal"] and (follows == "_" or (follows.isascii() and follows.isalpha())):
         return  # a code that begins with digits
-    if (value := _decimal(digits)) is None:
+    value = _decimal(digits)
+    if match["power"]:
+        value = _to_power(value, int(match["power"][1:].replace("−", "-")))
+    if value is None:
         start = match.start("digits")
-        if "," in digits and "." not in digits:  # a list without spaces: 1,2,3
+        if re.fullmatch(r"\d+(?:,\d+)+", digits) and not match["power"]:  # a list without spaces: 1,2,3
             for part in digits.split(","):
                 yield Quantity(start, start + len(part), part, NO_UNIT)
                 start += len(part) + 1
         return
     if match["times"]:
         value *= _POWERS[match["times"].strip()]
-    is_code = len(digits) > 1 and digits[0] == "0" and digits.isdigit()
-    sign = match["sign"] or ""
-    canonical = (
-        digits if is_code else _canonical(-value if sign.strip() in ("-", "−", "minus", "零下", "负") else value)
-    )
+    is_code = len(digits) > 1 and digits[0] == "0" and digits.isdigit() and not match["power"]
+    canonical = digits if is_code else _canonical(_signed(value, match["sign"]))
     yield Quantity(match.start(), end, canonical, unit)
 
 
 def _decimal(digits: str) -> Decimal | None:
     """The value of digits with separators; None where they are no single number (a version, a list)."""
     plain = digits.replace("'", "’")
+    if grouped := _GROUPED.fullmatch(plain):
+        return Decimal(re.sub("[ ’]", "", grouped["whole"]) + "." + (grouped["rest"] or "0"))
     if " " in plain or "’" in plain:
-        head, *groups = re.split("[ ’]", plain)
-        return Decimal(head + "".join(groups)) if all(len(g) == 3 and g.isdigit() for g in groups) else None
+        return None
     commas, dots = plain.count(","), plain.count(".")
     if commas and dots:
         decimal = max(",.", key=plain.rfind)
@@ -154,8 +170,29 @@ def _is_grouped(groups: list[str]) -> bool:
     return 1 <= len(groups[0]) <= 3 and groups[0][0] != "0" and all(len(group) == 3 for group in groups[1:])
 
 
+def _fraction(whole: int, over: int, under: int) -> Decimal | None:
+    """The value of `1 1/2`; None where two numbers are meant rather than a fraction: 110/220, 24/7."""
+    if not 0 < over < under or gcd(over, under) > 1 or not (over == 1 or under in _UNDER):
+        return None
+    return whole + Decimal(over) / under
+
+
+def _to_power(base: Decimal | None, exponent: int) -> Decimal | None:
+    """The value of 10^3 or of 4^2; None for what is not written so with amounts, and for no base."""
+    is_amount = 1 <= exponent <= 3 or (base == 10 and abs(exponent) <= 30)
+    return None if base is None or not is_amount else base**exponent
+
+
+def _signed(value: Decimal, sign: str | None) -> Decimal:
+    """`value` under what stands in front of it; a plus changes nothing."""
+    is_negative = (sign or "").strip().lower() in ("-", "−", "minus", "零下", "负")
+    return value.copy_negate() if is_negative else value  # which keeps all digits, as -value does not
+
+
 def _canonical(value: Decimal) -> str:
-    return format(value.normalize(), "f") if value else "0"
+    digits = format(value, "f")
+    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return digits if value else "0"
 
 
 def _chinese(digits: str) -> Decimal | None:

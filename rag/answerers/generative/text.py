@@ -6,11 +6,11 @@ checked (`generative.writer`).
 """
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rag.answerers.generative.data import without_copied_joiners
+from rag.answerers.generative.invisible import JOINERS, without_invisible
 from rag.answerers.generative.links import unfinished_address
 from rag.answerers.generative.quotations import first_mark, marks_in, without_unsupported
 from rag.answerers.generative.writer import LONGEST_HELD, SENTENCE_END, AnswerWriter
@@ -25,12 +25,8 @@ _MARKER_BEGUN = re.compile(r"[\[【［][\s^\d,，、;；]{0,100}\Z")
 _REFUSAL = re.compile(r"[*_`\"]*NOT\\?_IN\\?_MANUALS[*_`\"]*\.?")
 _OTHERWISE_UNDECIDED = re.compile(r"(?<!['’])['’]++\Z|>[>\s]{0,20}\Z")
 _THOUGHTS = re.compile(r"\s*<think>.*?(?:</think>\s*|\Z)", re.DOTALL)
-_KEPT_FORMATS = frozenset("\u200c\u200d" + WORD_JOINER)
 _CLOSERS = frozenset("\"'”’»」』)）")
-
-
 _REPLACEMENT = "\ufffd"
-_HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co"))
 
 
 @dataclass(slots=True)
@@ -72,7 +68,7 @@ class ModelText:
         self._half = piece[-1] if piece and "\ud800" <= piece[-1] <= "\udbff" else ""
         piece = piece[:-1] if self._half else piece
         whole = piece.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        seen = "".join(c for c in whole if c in "\n\t" or c in _KEPT_FORMATS or unicodedata.category(c) not in _HIDDEN)
+        seen = without_invisible(whole, JOINERS + WORD_JOINER)
         clean = without_copied_joiners(self._last + seen)[len(self._last) :]
         self._last = (self._last + clean)[-1:]
         return clean

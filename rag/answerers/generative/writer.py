@@ -13,7 +13,7 @@ from enum import StrEnum
 from rag.answerers.extractive.ranking import ReadHit, read_hit
 from rag.answerers.extractive.terms import content_terms
 from rag.answerers.extractive.units import UnitKind
-from rag.answerers.generative.facts import Claims, Evidence
+from rag.answerers.generative.facts import LIST_MARK, Claims, Evidence
 from rag.answerers.generative.links import addresses_in, unlinked
 from rag.answerers.generative.planted import without_planted
 from rag.answerers.generative.quotations import UNQUOTED
@@ -31,7 +31,6 @@ SHORTEST_CLAIM = 4
 SENTENCE_END = re.compile(r"[.!?](?=\s|[\[【［]|\Z)|[。！？…\n]")
 ENDS = frozenset(".!?。！？…")
 _ENDS_OR_LINE = (*ENDS, "\n")
-_LIST_MARK = re.compile(r"^\s*(?:\d{1,3}[.)、．](?!\d)|[-*•])\s*")
 _PUNCTUATION = frozenset(".,;:!?。，；：！？、)）")
 _BLOCK_QUOTE = re.compile(r"^[^\S\n]*>+[^\S\n]*(?=[^\W\d])", re.MULTILINE)
 _MARKS_AROUND = re.compile(r"[\[\]<>`*|\"“”「」『』«»]+")
@@ -175,7 +174,7 @@ class AnswerWriter:
 
     def _credit(self) -> None:
         """Cites the sentence just ended if a passage has it word for word; otherwise it is one without support."""
-        sentence = _LIST_MARK.sub("", self._sentence).replace("*", "").strip()
+        sentence = LIST_MARK.sub("", self._sentence).replace("*", "").strip()
         self._sentence = ""
         if word_count(sentence) < SHORTEST_CLAIM:
             return
@@ -248,7 +247,7 @@ class AnswerWriter:
         if not sentence:
             return
         claims = Claims(sentence)
-        is_claim = word_count(_LIST_MARK.sub("", sentence)) >= SHORTEST_CLAIM
+        is_claim = word_count(LIST_MARK.sub("", sentence)) >= SHORTEST_CLAIM
         looked_in = [self._evidence[page] for page in sorted(pages)] or self._evidence
         missing = claims.missing(looked_in)
         if is_claim or pages or claims.count:
@@ -281,7 +280,9 @@ class AnswerWriter:
 
     def _supporting(self, index: int) -> tuple[Citation, bool]:
         """The citation of the unit of a passage that shares most with the sentence just said."""
-        read = self._read.setdefault(index, read_hit(self.hits[index]))
+        if index not in self._read:
+            self._read[index] = read_hit(self.hits[index])
+        read = self._read[index]
         passage = read.hit.passage
         spans = sentence_spans(self._said)
         terms = set(content_terms(self._said[slice(*spans[-1])])) if spans else set()
@@ -290,7 +291,7 @@ class AnswerWriter:
             if unit.kind is UnitKind.CRUMB:
                 continue
             shared = len(terms & read.terms[number]) / (len(read.terms[number]) + 4) ** 0.5
-            shared += 1e-3 * _nearness(read.hit, unit.start, unit.end)
+            shared += 1e-3 * read.window_score(unit.start, unit.end, default=0.01)
             if shared > most:
                 best, most = (unit.start, unit.end), shared
         return self.citations.add(passage, *best)
@@ -305,9 +306,3 @@ def _note(sentence: str, missing: Sequence[str]) -> str:
     phrases = PHRASES[language_of(sentence)]
     named = [_MARKS_AROUND.sub(" ", words).strip()[:60] for words in missing[:_NAMED_AT_MOST]]
     return phrases.not_found_in_pages([guarded(words) for words in named if words])
-
-
-def _nearness(hit: Hit, start: int, end: int) -> float:
-    """The question's best cosine among the windows that the range touches; decides where no words are shared."""
-    windows = zip(hit.passage.windows, hit.window_scores, strict=False)
-    return max((score for (first, last), score in windows if first < end and last > start), default=0.01)
