@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import settings as hypothesis_settings
 from pydantic import SecretStr
 
 from app.bootstrap import Services, build_services
@@ -23,6 +24,10 @@ from migrations import upgrade
 from model_runtime.fakes import HashingEmbedder
 from tests.installation import Installation
 from tests.postgres import PostgresServer, running_postgres
+
+# A machine that is busy with other things fails no test for it.
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

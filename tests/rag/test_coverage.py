@@ -145,7 +145,7 @@ def test_what_a_reader_holds_stays_as_it_is_while_terms_grow(added: list[list[li
 def test_a_snapshot_of_an_earlier_format_says_what_to_do() -> None:
     store = MemoryPassageStore()
     add(store, passage(1, "filter"))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         index_in(Path(folder)).write_snapshot(store)
         [manifest] = Path(folder).glob("0*/manifest.json")
         manifest.write_text(manifest.read_text().replace('"format": 3', '"format": 2'))

@@ -54,6 +54,7 @@ def cosines_by_key(candidates: Candidates) -> dict[int, float]:
     return dict(zip(candidates.keys.tolist(), best.tolist(), strict=True))
 
 
+# Tantivy's threads may still write into a folder while it goes.
 texts = st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=12).map(" ".join)
 
 
@@ -64,7 +65,7 @@ def test_every_score_is_the_brute_force_score(contents: list[str], question: str
     for key, text in enumerate(contents):
         half = text.index(" ") if " " in text else len(text)
         add(store, passage(key, text, windows=[(0, half), (half, len(text))] if half < len(text) else []))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         index = index_in(Path(folder))
         if in_snapshot:
             index.write_snapshot(store)
@@ -100,7 +101,10 @@ def test_any_history_answers_like_a_fresh_index(history: list[tuple[str, object]
     store = MemoryPassageStore(batch=3)
     removed: list[int] = []
     following = 1
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as fresh_folder:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as fresh_folder,
+    ):
         reader, writer = index_in(Path(folder)), index_in(Path(folder))
         for step, argument in history:
             if step == "add":
