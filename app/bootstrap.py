@@ -48,10 +48,10 @@ from rag.answerers.generative.writer import WhenNotFound
 from rag.answerers.small_talk import small_talk_in
 from rag.chain import AnswerChain, ChainSettings, normalised
 from rag.dictionary import Dictionary
-from rag.guard import InjectionGuard
-from rag.guard_answerer import GuardAnswerer
+from rag.guard.answerer import GuardAnswerer
+from rag.guard.judge import InjectionGuard
 from rag.index import KnowledgeBaseIndex
-from rag.product_search import ProductSearcher, whole_searcher
+from rag.products.search import ProductSearcher, whole_searcher
 from rag.prompts import prompt_version
 from rag.rerank import PairReranker, Reranker
 from rag.retriever import RetrievalSettings

@@ -1,6 +1,6 @@
 """`answerdesk kb export` and `answerdesk kb import`: a knowledge base to a file and back.
 
-Owns what happens on the disk around the file. What is in it is `app.bundle_format`.
+Owns what happens on the disk around the file. What is in it is `app.bundle.format`.
 """
 
 import os
@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from app.bundle_export import export_bundle
-from app.bundle_import import import_bundle
+from app.bundle.export import export_bundle
+from app.bundle.importing import import_bundle
 from app.cli_verbs import SCOPE, services_for
 from app.document_filters import apply_filters
 from app.errors import BadRequest

@@ -1,6 +1,6 @@
 """`answerdesk evaluate --calibrate`: sets when a knowledge base refuses, and says what that does.
 
-Owns the sentences. The threshold is `rag.evaluation.calibration`'s, keeping it `app.evaluation_calibration`'s.
+Owns the sentences. The threshold is `rag.evaluation.calibration`'s, keeping it `app.evaluation.calibration`'s.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from app.cli_output import messages
 
 if TYPE_CHECKING:
-    from app.evaluation_shapes import CalibrationShape, ShareShape
+    from app.evaluation.shapes import CalibrationShape, ShareShape
     from rag.evaluation.asking import Asked
 
 
@@ -17,7 +17,7 @@ def calibrate_by(asked: "Sequence[Asked]", knowledge_base: str, false_answers: f
     """Stores the threshold and tells it; the same as data. Raises as `calibrate_by_asked`."""
     from app.bootstrap import build_services
     from app.cli_verbs import SCOPE
-    from app.evaluation_calibration import calibrate_by_asked
+    from app.evaluation.calibration import calibrate_by_asked
     from app.settings import Settings
 
     services = build_services(Settings())

@@ -113,8 +113,8 @@ def _measured(
 ) -> _Measured:
     from app.bootstrap import build_services
     from app.cli_verbs import SCOPE, migrate
-    from app.evaluation import bench_of
-    from app.evaluation_calibration import require_promising
+    from app.evaluation.bench import bench_of
+    from app.evaluation.calibration import require_promising
     from app.settings import Settings
     from rag.evaluation.asking import ask
     from rag.evaluation.figures import figures_of
@@ -147,7 +147,7 @@ def _measured(
 
 def _questions(files: _Files, services: Any, knowledge_base_id: str) -> "tuple[list[GoldenQuestion], int]":
     """The questions to ask, and how many others nothing is known of."""
-    from app.evaluation_questions import all_questions
+    from app.evaluation.questions import all_questions
     from rag.evaluation.files import read_beir, read_golden, read_squad
 
     kinds = [name for name in ("golden", "squad", "queries") if getattr(files, name) is not None]

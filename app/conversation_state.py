@@ -11,7 +11,7 @@ from app.understood_shapes import ConversationStateShape, OpenQuestionShape, cho
 from rag import types as rag
 from rag.chain import CHOICES, PRODUCTS, PRODUCTS_FROM
 from rag.follow_up import topic_of
-from rag.product_scope import PRODUCT, SAID, ScopeSource
+from rag.products.scope import PRODUCT, SAID, ScopeSource
 
 _SAID_BY = frozenset((ScopeSource.QUESTION.value, ScopeSource.HISTORY.value))
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.bootstrap import Services
-from app.bundle_staging import STAGING
+from app.bundle.staging import STAGING
 from app.db import in_parts
 from app.document_findings import Found, find
 from app.errors import NotFound

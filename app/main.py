@@ -17,13 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware import Middleware
 
 from app import (
-    bundle_api,
     chat_api,
     document_facets,
     document_report,
     documents,
     error_responses,
-    evaluation_api,
     generation_api,
     knowledge_bases,
     openai_api,
@@ -31,7 +29,9 @@ from app import (
 )
 from app.auth import Gate
 from app.bootstrap import Services, ServicesOf
+from app.bundle import api as bundle
 from app.conversations import ConversationManager
+from app.evaluation import api as evaluation
 from app.metrics import Metrics, MetricsMiddleware
 from app.runtime_health import RuntimeHealth
 from app.settings import AnswererName
@@ -135,12 +135,12 @@ def create_app(services: Services) -> FastAPI:
     for routes in (
         router,
         knowledge_bases.router,
-        bundle_api.router,
+        bundle.router,
         generation_api.router,
         documents.router,
         document_facets.router,
         document_report.router,
-        evaluation_api.router,
+        evaluation.router,
         chat_api.router,
         page_api.router,
         openai_api.router,

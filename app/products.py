@@ -1,6 +1,6 @@
 """The products of a knowledge base: the values of its documents' facet `product`.
 
-Owns that the list is read once a change. Does not know how names are recognised (`rag.products`).
+Owns that the list is read once a change. Does not know how names are recognised (`rag.products.names`).
 """
 
 from sqlalchemy import select
@@ -9,12 +9,12 @@ from app.db import Database
 from app.filters import facet_texts
 from app.models import Document
 from app.passages import WhatAnswers
-from rag.product_scope import PRODUCT
-from rag.products import ProductNames
+from rag.products.names import ProductNames
+from rag.products.scope import PRODUCT
 
 
 class KnowledgeBaseProducts:
-    """A `rag.product_scope.ProductCatalogue`; safe for threads."""
+    """A `rag.products.scope.ProductCatalogue`; safe for threads."""
 
     def __init__(self, database: Database, knowledge_base_id: str) -> None:
         self._database = database

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from rag.chain import CHOICES, PRODUCTS, PRODUCTS_FROM
-from rag.product_scope import PRODUCT, ScopeSource
-from rag.products import readable
+from rag.products.names import readable
+from rag.products.scope import PRODUCT, ScopeSource
 
 
 class Shape(BaseModel):

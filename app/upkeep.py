@@ -18,8 +18,8 @@ from sqlalchemy import select
 
 from app import files
 from app.bootstrap import Services
-from app.bundle_import import remove_abandoned
-from app.bundle_staging import STAGING
+from app.bundle.importing import remove_abandoned
+from app.bundle.staging import STAGING
 from app.generation_upkeep import dropping, finish_drop, tidy_up
 from app.models import Generation, KnowledgeBase, new_id
 from rag.errors import RagError

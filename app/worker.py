@@ -15,7 +15,7 @@ from app import files
 from app.bootstrap import Services
 from app.document_filters import FilterKeeper
 from app.errors import Conflict
-from app.evaluation_worker import GoldenRunner
+from app.evaluation.worker import GoldenRunner
 from app.generation_build import GenerationBuilder
 from app.generation_sink import GenerationSink
 from app.jobs import LIVE, Claim, JobQueue, LeaseLost

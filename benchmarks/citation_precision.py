@@ -30,7 +30,7 @@ from app.settings import Settings
 from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSettings
 from rag.chain import AnswerChain
 from rag.language import PHRASES, language_of
-from rag.product_search import whole_searcher
+from rag.products.search import whole_searcher
 from rag.sentences import sentence_spans
 from rag.types import Answer, Citation, Passage, Question
 

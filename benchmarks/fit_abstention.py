@@ -24,7 +24,7 @@ from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSett
 from rag.answerers.extractive.confidence import FEATURES, SENTENCE_COVERAGE, ConfidenceModel
 from rag.chain import AnswerChain
 from rag.language import word_count
-from rag.product_search import whole_searcher
+from rag.products.search import whole_searcher
 from rag.types import Answer, Question
 
 FIT_ON = ("xquad en", "xquad zh", "cmrc2018")

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.question_sets import default_embedder
-from rag.guard import MODEL_FILE
-from rag.guard_features import FEATURES, features_of
+from rag.guard.features import FEATURES, features_of
+from rag.guard.judge import MODEL_FILE
 
 PROMPTS = Path(__file__).parent / "injection_prompts.jsonl"
 FALSE_POSITIVES = 0.05

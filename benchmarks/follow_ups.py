@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.installed import knowledge_base, services_in
 from rag.language import language_of
-from rag.product_search import ProductSearcher
+from rag.products.search import ProductSearcher
 from rag.retriever import pages_of
 from rag.types import Hit, Turn
 

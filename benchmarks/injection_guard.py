@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.question_sets import default_embedder, load_sets
 from model_runtime.embedder import Embedder
-from rag.guard import InjectionGuard
+from rag.guard.judge import InjectionGuard
 
 PROMPTS = ("NotInject_one", "NotInject_two", "NotInject_three")
 

@@ -34,7 +34,7 @@ from rag.answerers.generative.answerer import GenerativeAnswerer, GenerativeSett
 from rag.answerers.generative.writer import WhenNotFound
 from rag.citations import WORD_JOINER, find_quotation
 from rag.errors import ModelFailed
-from rag.guard_answerer import GuardAnswerer
+from rag.guard.answerer import GuardAnswerer
 from rag.language import PHRASES
 from rag.sentences import sentence_spans
 from rag.types import Finished, Hit

@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks.installed import knowledge_base, services_in
 from rag.evaluation.files import read_judgements
 from rag.evaluation.retrieval import ranked_documents
-from rag.product_search import ProductSearcher, ScopedFound
-from rag.products import readable
+from rag.products.names import readable
+from rag.products.search import ProductSearcher, ScopedFound
 from rag.types import Turn
 
 TURN = "I have a {}."

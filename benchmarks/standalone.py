@@ -17,8 +17,8 @@ from langchain_core.embeddings import Embeddings
 from benchmarks.question_sets import EmbeddedSet, QuestionSet, default_embedder, load_sets
 from model_runtime.embedder import Embedder
 from rag.follow_up import stands_alone
-from rag.product_scope import KnownProducts
-from rag.product_search import ProductSearcher
+from rag.products.scope import KnownProducts
+from rag.products.search import ProductSearcher
 from rag.retriever import HybridRetriever
 from rag.types import Turn
 

@@ -17,9 +17,9 @@ from rag.answerers.small_talk import small_talk_in, small_talk_reply
 from rag.follow_up import stands_alone
 from rag.language import language_of
 from rag.overview import Contents, Overview, asks_what_is_covered, overview
-from rag.product_questions import what_about, which_product
-from rag.product_scope import PRODUCT, ProductScope
-from rag.product_search import ProductSearcher
+from rag.products.questions import what_about, which_product
+from rag.products.scope import PRODUCT, ProductScope
+from rag.products.search import ProductSearcher
 from rag.rewrite import Rewriter
 from rag.types import Answer, AnswerEvent, AnswerKind, Cited, Finished, Question, Retrieved, Token
 
@@ -27,7 +27,7 @@ PRODUCTS = "products"
 """Among an answer's details: the products that it is about, as their documents' facets name them."""
 
 PRODUCTS_FROM = "products_from"
-"""Among an answer's details: what named them (`rag.product_scope.ScopeSource`)."""
+"""Among an answer's details: what named them (`rag.products.scope.ScopeSource`)."""
 
 CHOICES = "choices"
 """Among the details of a `question_back`: the products to choose from."""

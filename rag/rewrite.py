@@ -22,7 +22,7 @@ from rag.answerers.generative.data import as_data, without_old_markers
 from rag.answerers.generative.planted import without_planted
 from rag.errors import ModelUnreachable
 from rag.follow_up import content_words, relevant_turns
-from rag.guard import InjectionGuard
+from rag.guard.judge import InjectionGuard
 from rag.language import language_of
 from rag.prompts import filled, prompt
 from rag.types import Turn

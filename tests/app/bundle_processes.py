@@ -4,9 +4,9 @@ import os
 import signal
 from pathlib import Path
 
-from app import bundle_staging
 from app.bootstrap import build_services
-from app.bundle_import import import_bundle
+from app.bundle import staging
+from app.bundle.importing import import_bundle
 from app.scope import Scope
 from app.settings import Settings
 from model_runtime.fakes import HashingEmbedder
@@ -18,5 +18,5 @@ def die_while_importing(settings: Settings, path: Path) -> None:
     def die(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    bundle_staging.Staging.publish = die  # type: ignore[method-assign,assignment]
+    staging.Staging.publish = die  # type: ignore[method-assign,assignment]
     import_bundle(build_services(settings, HashingEmbedder()), Scope(), path)

@@ -35,7 +35,7 @@ from model_runtime.fakes import HashingEmbedder
 from rag.answerers.extractive.answerer import ExtractiveAnswerer
 from rag.answerers.fallback import FallbackAnswerer, RefusingAnswerer
 from rag.chain import AnswerChain, normalised
-from rag.product_search import whole_searcher
+from rag.products.search import whole_searcher
 from rag.types import AnswerEvent, Cited, Finished, Question, Retrieved, Token, Turn
 from tests.conftest import settings_in
 from tests.fakes.chat_model import Digesting

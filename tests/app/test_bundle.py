@@ -18,12 +18,12 @@ from langchain_core.embeddings import Embeddings
 from sqlalchemy import func, select, update
 
 from app.bootstrap import Services, build_services
-from app.bundle_export import export_bundle
-from app.bundle_format import open_bundle
-from app.bundle_import import import_bundle, remove_abandoned
-from app.bundle_records import DocumentRecord, PageRecord, PassageRecord, Record
+from app.bundle.export import export_bundle
+from app.bundle.format import open_bundle
+from app.bundle.importing import import_bundle, remove_abandoned
+from app.bundle.records import DocumentRecord, PageRecord, PassageRecord, Record
 from app.errors import BadBundle, Conflict
-from app.evaluation_questions import as_jsonl
+from app.evaluation.questions import as_jsonl
 from app.main import create_app
 from app.models import (
     Base,
@@ -320,8 +320,8 @@ def test_where_files_cannot_be_linked_they_are_copied_while_others_write(
         installation.upload((f"new{source.name}", manual(77)))
         copy(source, target)
 
-    monkeypatch.setattr("app.bundle_export.os.link", no_link)
-    monkeypatch.setattr("app.bundle_export.shutil.copyfile", while_others_write)
+    monkeypatch.setattr("app.bundle.export.os.link", no_link)
+    monkeypatch.setattr("app.bundle.export.shutil.copyfile", while_others_write)
     imported = import_bundle(other, SCOPE, exported(installation.services, tmp_path / "bundle"))
     assert file_bytes(other, imported.knowledge_base.id) == kept
 
@@ -329,10 +329,10 @@ def test_where_files_cannot_be_linked_they_are_copied_while_others_write(
         source.unlink()
         copy(source, target)
 
-    monkeypatch.setattr("app.bundle_export.shutil.copyfile", while_it_is_replaced)
+    monkeypatch.setattr("app.bundle.export.shutil.copyfile", while_it_is_replaced)
     with pytest.raises(Conflict, match=r"m\d\.md was replaced"):
         exported(installation.services, tmp_path / "bundle")
-    monkeypatch.setattr("app.bundle_export.shutil.copyfile", lambda _, target: target.write_bytes(b"half"))
+    monkeypatch.setattr("app.bundle.export.shutil.copyfile", lambda _, target: target.write_bytes(b"half"))
     with pytest.raises(Conflict, match="export again"):
         exported(installation.services, tmp_path / "bundle")
     failure = OSError(errno.EIO, "Input/output error")

@@ -15,12 +15,12 @@ import pytest
 from sqlalchemy import func, select
 
 from app.bootstrap import Services
-from app.bundle_format import FORMAT, _Sealing
-from app.bundle_import import import_bundle
-from app.bundle_records import MemberRecord, hash_of
+from app.bundle.format import FORMAT, _Sealing
+from app.bundle.importing import import_bundle
+from app.bundle.records import MemberRecord, hash_of
 from app.errors import BadBundle, BadRequest
-from app.evaluation_api import MOST_BYTES
-from app.evaluation_questions import MOST_QUESTIONS, all_questions
+from app.evaluation.api import MOST_BYTES
+from app.evaluation.questions import MOST_QUESTIONS, all_questions
 from app.models import Document, GoldenQuestion, KnowledgeBase
 from app.scope import Scope
 

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from app import evaluation_lease, evaluation_worker
 from app.bootstrap import Services
-from app.evaluation_worker import GoldenRunner
+from app.evaluation import lease as evaluation_lease
+from app.evaluation import worker as evaluation_worker
+from app.evaluation.worker import GoldenRunner
 from app.models import GoldenRun, KnowledgeBase
 from rag.errors import ModelBusy, ModelUnreachable
 from rag.evaluation.asking import ask

@@ -3,7 +3,7 @@
 import pytest
 
 from app import files
-from app.bundle_staging import STAGING
+from app.bundle.staging import STAGING
 from app.models import KnowledgeBase, new_id
 from app.upkeep import Upkeep
 from tests.installation import Installation, form, new_knowledge_base

@@ -13,7 +13,7 @@ from rag.answerers.base import Found
 from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSettings
 from rag.breadth import BreadthKind, BroadSearcher, breadth_of
 from rag.chain import AnswerChain
-from rag.product_search import whole_searcher
+from rag.products.search import whole_searcher
 from rag.retriever import HybridRetriever
 from rag.types import Answer, Hit, Passage, Question, Span, Turn
 from tests.fakes.passage_store import MemoryPassageStore

@@ -10,7 +10,7 @@ from rag.answerers.extractive.answerer import ExtractiveAnswerer
 from rag.answerers.small_talk import SmallTalk, small_talk_in
 from rag.chain import AnswerChain, ChainSettings
 from rag.errors import ModelFailed
-from rag.product_search import whole_searcher
+from rag.products.search import whole_searcher
 from rag.types import AnswerEvent, AnswerKind, Finished, Question, Retrieved, Token
 from tests.rag.answering import FakeSearcher, hit
 

@@ -14,9 +14,9 @@ from rag.answerers.base import GUARD, Found
 from rag.answerers.extractive.answerer import ExtractiveAnswerer
 from rag.answerers.generative.planted import LEFT_OUT, planted_in, without_planted
 from rag.citations import find_quotation
-from rag.guard import GuardModel, InjectionGuard, JudgedBy, fitted_guard
-from rag.guard_answerer import GuardAnswerer
-from rag.guard_features import FEATURES, features_of
+from rag.guard.answerer import GuardAnswerer
+from rag.guard.features import FEATURES, features_of
+from rag.guard.judge import GuardModel, InjectionGuard, JudgedBy, fitted_guard
 from rag.types import Answer, AnswerEvent, AnswerKind, Finished, Hit, Question, QuestionVector, Token, Turn
 from tests.rag.answering import FakeFound, hit
 from tests.rag.kettle import CLEANING, HITS

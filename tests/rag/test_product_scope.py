@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from rag.product_scope import SAID, KnownProducts, ScopeSource, understood
-from rag.product_search import ProductSearcher
-from rag.products import ProductNames
+from rag.products.names import ProductNames
+from rag.products.scope import SAID, KnownProducts, ScopeSource, understood
+from rag.products.search import ProductSearcher
 from rag.types import Hit, Turn
 from tests.rag.answering import FakeFound, hit
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.products import ProductNames, readable
+from rag.products.names import ProductNames, readable
 
 COFFEE = ProductNames(["Orvello LT-300", "Orvello LT-300S", "Orvello_LT-500", "Orvello Milk Jug"])
 TABLETS = ProductNames(

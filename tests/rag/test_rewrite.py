@@ -11,8 +11,8 @@ from rag.answerers.circuit import Circuit
 from rag.answerers.extractive.answerer import ExtractiveAnswerer
 from rag.chain import AnswerChain
 from rag.follow_up import HISTORY_BUDGET, relevant_turns
-from rag.guard import InjectionGuard
-from rag.product_search import whole_searcher
+from rag.guard.judge import InjectionGuard
+from rag.products.search import whole_searcher
 from rag.rewrite import ModelRewriter, is_faithful
 from rag.types import Question, Turn
 from tests.fakes.chat_model import Scripted

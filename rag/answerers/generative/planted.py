@@ -1,12 +1,12 @@
 """Instructions that somebody planted in a manual, taken out before a model reads it.
 
-Owns that sentences which are addressed to a model instead of to a reader (`rag.guard_text`) go out of the prompt and do
+Owns that sentences which are addressed to a model instead of to a reader (`rag.guard.text`) go out of the prompt and do
 not count as evidence: what a model wrote on their order has nothing to stand on. Pages and quotes are not touched.
 """
 
 from functools import lru_cache
 
-from rag.guard_text import has_forged_delimiter, is_addressed_to_model
+from rag.guard.text import has_forged_delimiter, is_addressed_to_model
 from rag.sentences import sentence_spans
 
 LEFT_OUT = "[…]"

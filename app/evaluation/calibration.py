@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from app.bootstrap import Services
 from app.errors import Conflict
-from app.evaluation import settings_used
-from app.evaluation_runs import asked_in
-from app.evaluation_shapes import CalibrationShape
+from app.evaluation.bench import settings_used
+from app.evaluation.runs import asked_in
+from app.evaluation.shapes import CalibrationShape
 from app.knowledge_base_settings import KnowledgeBaseSettings
 from app.knowledge_bases import KnowledgeBaseChange, change_knowledge_base
 from app.models import GoldenRun, KnowledgeBase

@@ -1,7 +1,7 @@
 """Golden questions as they are kept, one knowledge base at a time.
 
 Owns adding, changing, removing and uploading them. What a question may be is `rag.evaluation.questions`'; how they are
-asked is `app.evaluation_runs`.
+asked is `app.evaluation.runs`.
 """
 
 import json
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.bootstrap import Services
 from app.db import storable_json
 from app.errors import BadRequest, Conflict
-from app.evaluation_shapes import GoldenQuestionList, GoldenQuestionShape, NewGoldenQuestion, UploadedQuestions
+from app.evaluation.shapes import GoldenQuestionList, GoldenQuestionShape, NewGoldenQuestion, UploadedQuestions
 from app.filters import wanted_texts
 from app.models import GoldenQuestion, KnowledgeBase
 from app.scope import Scope

@@ -2,7 +2,7 @@
 
 Owns a run's progress, what each kind of failure means for it, and that all its questions are asked with the same
 settings and generation. Whatever has been asked is committed question by question, so that a run whose worker died goes
-on where it was. Who may ask is `app.evaluation_lease`'s, which outcome a question has `rag.evaluation`'s.
+on where it was. Who may ask is `app.evaluation.lease`'s, which outcome a question has `rag.evaluation`'s.
 """
 
 import json
@@ -15,10 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.bootstrap import Services
 from app.errors import Conflict, NotFound, ServiceError
-from app.evaluation import bench_of, settings_used
-from app.evaluation_lease import Held, RunLeases, next_question
-from app.evaluation_runs import asked_in
-from app.evaluation_shapes import place_of
+from app.evaluation.bench import bench_of, settings_used
+from app.evaluation.lease import Held, RunLeases, next_question
+from app.evaluation.runs import asked_in
+from app.evaluation.shapes import place_of
 from app.models import KnowledgeBase
 from model_runtime.errors import EmbedderError
 from rag.errors import ModelBusy, ModelUnreachable, PromptTooLong, RagError, UnknownFilter

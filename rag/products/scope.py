@@ -1,7 +1,7 @@
 """Which products a question is about, by what the caller says, the question itself, and the turns before it.
 
 Owns the order in which these count, and what is left to search for when a message does no more than name a product.
-Does not search; how names are recognised is `rag.products`'.
+Does not search; how names are recognised is `rag.products.names`'.
 """
 
 import re
@@ -13,7 +13,7 @@ from functools import cache
 from typing import Protocol
 
 from rag.analyzer import words
-from rag.products import Closeness, Mention, ProductNames
+from rag.products.names import Closeness, Mention, ProductNames
 from rag.types import Turn
 
 PRODUCT = "product"

@@ -19,8 +19,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app import files
 from app.bootstrap import Services
-from app.bundle_format import PIECE, Bundle
-from app.bundle_records import (
+from app.bundle.format import PIECE, Bundle
+from app.bundle.records import (
     DOCUMENTS,
     FILE_BYTES,
     FILES,
@@ -36,8 +36,8 @@ from app.bundle_records import (
 )
 from app.db import in_parts
 from app.errors import BadBundle, BadRequest, Conflict
-from app.evaluation_api import MOST_BYTES
-from app.evaluation_questions import MOST_QUESTIONS, checked_question
+from app.evaluation.api import MOST_BYTES
+from app.evaluation.questions import MOST_QUESTIONS, checked_question
 from app.models import (
     Document,
     Generation,

@@ -1,6 +1,6 @@
 """A knowledge base into a bundle, as it was at one change number, while uploads go on.
 
-Owns what of a knowledge base is exported and in which order; the file is `app.bundle_format`. Only what answers is in
+Owns what of a knowledge base is exported and in which order; the file is `app.bundle.format`. Only what answers is in
 it, of documents as of generations: documents that wait, are being read or never could be read are counted and left out.
 Rows and files stream through; what stays in memory is one number a document.
 """
@@ -25,8 +25,8 @@ from sqlalchemy.orm import Session
 
 from app import files
 from app.bootstrap import Services
-from app.bundle_format import PIECE, BundleWriter
-from app.bundle_records import (
+from app.bundle.format import PIECE, BundleWriter
+from app.bundle.records import (
     DOCUMENTS,
     FILE_BYTES,
     FILES,

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.db import Database
-from app.evaluation_runs import LIVE
+from app.evaluation.runs import LIVE
 from app.models import GoldenResult, GoldenRun, KnowledgeBase, new_id, now
 
 _LOG = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ Rows are written in small transactions, so that questions and uploads go on, und
 workspace yet: no scope finds it. The last transaction gives it its name and its workspace. Whoever imports renews a
 sign of life with each batch; what a process that died has left is removed by `remove_abandoned`.
 
-Owns what is imported and what the admin is told; the rows are written by `app.bundle_staging`. Ids of documents and
+Owns what is imported and what the admin is told; the rows are written by `app.bundle.staging`. Ids of documents and
 passages are kept unless one in this installation has them already; the knowledge base's own is always new, because
 indexes and caches remember ids.
 """
@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from app.bootstrap import Services
-from app.bundle_format import Bundle, open_bundle
-from app.bundle_staging import STAGING, name_is_taken, remove_staged, staged
+from app.bundle.format import Bundle, open_bundle
+from app.bundle.staging import STAGING, name_is_taken, remove_staged, staged
 from app.errors import BadBundle
 from app.generation_shapes import ChunkerChange
 from app.knowledge_base_settings import KnowledgeBaseSettings

@@ -6,7 +6,7 @@ Owns these sentences, in both languages.
 from collections.abc import Sequence
 
 from rag.language import Language
-from rag.products import readable
+from rag.products.names import readable
 
 _WHICH: dict[Language, str] = {
     "en": "That depends on the product. Which one do you have: {}, or another one?",

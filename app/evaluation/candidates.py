@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.bootstrap import Services
 from app.errors import Conflict, NotFound
-from app.evaluation_questions import add, checked_question
-from app.evaluation_shapes import AcceptedCandidate, CandidateList, CandidateShape, GoldenQuestionShape, place_of
+from app.evaluation.questions import add, checked_question
+from app.evaluation.shapes import AcceptedCandidate, CandidateList, CandidateShape, GoldenQuestionShape, place_of
 from app.message_reading import turns_before
 from app.models import Citation, Conversation, Feedback, KnowledgeBase, Message
 from app.scope import Scope

@@ -1,7 +1,7 @@
 """Export and import of a knowledge base over HTTP.
 
-Owns the two routes. What is in the file is `app.bundle_format`, how it is filled and read `app.bundle_export` and
-`app.bundle_import`.
+Owns the two routes. What is in the file is `app.bundle.format`, how it is filled and read `app.bundle.export` and
+`app.bundle.importing`.
 """
 
 import tempfile
@@ -17,9 +17,9 @@ from pydantic import BaseModel
 
 from app import files
 from app.bootstrap import Services, ServicesOf
-from app.bundle_export import export_bundle
-from app.bundle_format import PIECE
-from app.bundle_import import import_bundle
+from app.bundle.export import export_bundle
+from app.bundle.format import PIECE
+from app.bundle.importing import import_bundle
 from app.errors import BadRequest
 from app.knowledge_bases import get_knowledge_base
 from app.scope import CallerScope, Scope

@@ -2,12 +2,12 @@
 
 Owns what counts as such. A manual gives orders in every other line ("Press the button", "Ignore this step"), so that
 an order alone says nothing here: it must be about answering, or be given to a model by name. Questions are judged
-otherwise (`rag.guard`). English and Chinese.
+otherwise (`rag.guard.judge`). English and Chinese.
 """
 
 import re
 
-from rag.guard_features import looked_at
+from rag.guard.features import looked_at
 
 _MODEL = (
     r"(?:a\.?i\.?(?: (?:agents?|assistants?|systems?|models?))?|assistants?|chat ?bots?|language models?"

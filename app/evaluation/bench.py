@@ -1,7 +1,7 @@
 """Golden questions asked of a stored knowledge base, as its customers would be answered.
 
 Owns the joining of a knowledge base, with settings tried out or its own, to `rag.evaluation`. Nothing of the questions
-is stored here; runs that are kept are `app.evaluation_runs`.
+is stored here; runs that are kept are `app.evaluation.runs`.
 """
 
 from collections.abc import Mapping

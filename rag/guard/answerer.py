@@ -2,7 +2,7 @@
 
 Owns the way of such a question: it is looked up in the manuals by an answerer that quotes and cannot be talked to, and
 declined politely when it holds nothing to look up. Never an error: an honest question that was mistaken still gets
-the manual's words. Knows nothing of how injections are told (`rag.guard`).
+the manual's words. Knows nothing of how injections are told (`rag.guard.judge`).
 """
 
 from collections.abc import Generator
@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from rag.answerers.base import GUARD, Answerer, AnswererAround, Found
 from rag.answerers.extractive.terms import content_terms
-from rag.guard import InjectionGuard, Judgement
-from rag.guard_text import is_addressed_to_model
+from rag.guard.judge import InjectionGuard, Judgement
+from rag.guard.text import is_addressed_to_model
 from rag.language import PHRASES, language_of
 from rag.sentences import sentence_spans
 from rag.types import Answer, AnswerEvent, AnswerKind, Finished, Question, Token, Vector

@@ -12,8 +12,8 @@ from rag.analyzer import words
 from rag.answerers.base import Found, Searcher
 from rag.breadth import BroadSearcher, in_turn
 from rag.follow_up import content_words, stands_alone
-from rag.product_scope import PRODUCT, KnownProducts, ProductCatalogue, ProductScope, ScopeSource, understood
-from rag.products import ProductNames, readable
+from rag.products.names import ProductNames, readable
+from rag.products.scope import PRODUCT, KnownProducts, ProductCatalogue, ProductScope, ScopeSource, understood
 from rag.types import Hit, QuestionVector, Turn
 
 MOST_CHOICES = 6

@@ -1,5 +1,5 @@
-"""Golden questions, runs and candidates over HTTP. Owns the routes; what they do is in `app.evaluation_questions`,
-`app.evaluation_runs`, `app.evaluation_calibration` and `app.evaluation_candidates`.
+"""Golden questions, runs and candidates over HTTP. Owns the routes; what they do is in `app.evaluation.questions`,
+`app.evaluation.runs`, `app.evaluation.calibration` and `app.evaluation.candidates`.
 """
 
 from typing import Annotated
@@ -7,13 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from app import evaluation_calibration as calibration
-from app import evaluation_candidates as candidates
-from app import evaluation_questions as questions
-from app import evaluation_runs as runs
 from app.bootstrap import ServicesOf
 from app.errors import TooLargeRequest
-from app.evaluation_shapes import (
+from app.evaluation import calibration, candidates, questions, runs
+from app.evaluation.shapes import (
     AcceptedCandidate,
     CalibrationShape,
     CandidateList,

@@ -1,9 +1,9 @@
 """Whether a question tries to steer the assistant: how likely, and what speaks for it.
 
 Owns the two linear models that decide, fitted by `benchmarks.fit_injection_guard` on prompts of our own: one over the
-signs of `rag.guard_features`, one over the question's vector, which retrieval has made anyway. Their scores are
+signs of `rag.guard.features`, one over the question's vector, which retrieval has made anyway. Their scores are
 averaged. The second goes with one embedder; with any other the signs decide alone, by a threshold of their own. Does
-not know what becomes of such a question (`rag.guard_answerer`).
+not know what becomes of such a question (`rag.guard.answerer`).
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.guard_features import FEATURES, features_of, signs_in
+from rag.guard.features import FEATURES, features_of, signs_in
 from rag.types import Turn, Vector
 
 MODEL_FILE = Path(__file__).parent / "guard.json"

@@ -1,4 +1,4 @@
-"""Runs of golden questions: begun, looked at, compared, cancelled, deleted. A worker asks (`app.evaluation_worker`).
+"""Runs of golden questions: begun, looked at, compared, cancelled, deleted. A worker asks (`app.evaluation.worker`).
 
     queued ──a worker takes it──> running ──every question asked──> done
       ^│                            └── something is wrong, or its worker died too often ──> failed
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.bootstrap import Services
 from app.errors import BadRequest, Conflict
-from app.evaluation_shapes import (
+from app.evaluation.shapes import (
     FigureChange,
     GoldenResultList,
     GoldenResultShape,

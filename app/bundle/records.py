@@ -1,7 +1,7 @@
 """What the lines of a bundle say: files, documents, pages, passages, golden questions, and the manifest over them.
 
-Owns the fields and what each may hold; the file they are in is `app.bundle_format`, and whether they agree with each
-other is seen in `app.bundle_import`. Records name each other by their line's number, from 0. Knows no SQL.
+Owns the fields and what each may hold; the file they are in is `app.bundle.format`, and whether they agree with each
+other is seen in `app.bundle.importing`. Records name each other by their line's number, from 0. Knows no SQL.
 """
 
 import base64

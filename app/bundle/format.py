@@ -11,7 +11,7 @@ The file is a ZIP archive (APPNOTE 6.3.10, with ZIP64) whose members are stored,
 unpacks to is as large as itself, and any tool opens it. The archive's comment, its last bytes, is the seal: SHA-256 of
 all bytes before the digest. No key of a database is in the file.
 
-Owns the file and its limits; the records are `app.bundle_records`. Knows no SQL. `docs/decisions/0008` says why.
+Owns the file and its limits; the records are `app.bundle.records`. Knows no SQL. `docs/decisions/0008` says why.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from typing import IO, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from app.bundle_records import (
+from app.bundle.records import (
     MANIFEST,
     MEMBERS,
     Counts,
