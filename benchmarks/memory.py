@@ -55,11 +55,19 @@ def children() -> list[int]:
 
 
 def _look(peaks: Peaks) -> None:
-    below = [_status(pid) for pid in children()]
+    below = [_status(pid) for pid in children() if _program(pid) != _program("self")]
     own = _status("self")
     peaks.worker = own.get("VmHWM", 0) // 1024
     peaks.parser = max([peaks.parser, *(each.get("VmHWM", 0) // 1024 for each in below)])
     peaks.together = max(peaks.together, sum(each.get("VmRSS", 0) for each in [own, *below]) // 1024)
+
+
+def _program(process: int | str) -> bytes:
+    """Its command line: between fork and exec a child still has its parent's, and all of its parent's pages."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def _children(task: Path) -> list[str]:

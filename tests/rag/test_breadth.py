@@ -15,7 +15,7 @@ from rag.breadth import BreadthKind, BroadSearcher, breadth_of
 from rag.chain import AnswerChain
 from rag.products.search import whole_searcher
 from rag.retriever import HybridRetriever
-from rag.types import Answer, Hit, Passage, Question, Span, Turn
+from rag.types import Answer, Finished, Hit, Passage, Question, Span, Turn
 from tests.fakes.passage_store import MemoryPassageStore
 from tests.rag.answering import FakeFound, hit
 from tests.rag.corpus import EMBEDDER, add
@@ -243,3 +243,24 @@ def _answer(folder: Path, manual: Mapping[str, Sequence[str]], question: str) ->
 
 def _sections(answer: Answer) -> list[str]:
     return list(dict.fromkeys(citation.heading_path[-1] for citation in answer.citations))
+
+
+def test_how_sure_a_comparison_is_goes_by_the_side_that_is_known_least() -> None:
+    question = "What is the difference between Picture Off and Ambient Mode?"
+    picture = hit("Picture Off turns the screen off while the sound plays on.", key=1, heading_path=["Picture Off"])
+    ambient = hit("Ambient Mode shows a quiet clock while nobody watches.", key=2, heading_path=["Ambient Mode"])
+    other = hit("Rinse the filter under running water once a month.", key=3, heading_path=["Care"])
+
+    def sure(*hits: Hit) -> float:
+        *_, event = ExtractiveAnswerer(ExtractiveSettings(refuse_below=0)).answer(
+            Question(question), FakeFound(hits, question)
+        )
+        assert isinstance(event, Finished)
+        confidence = event.answer.details["confidence"]
+        assert isinstance(confidence, float)
+        return confidence
+
+    both = sure(picture, ambient)
+    assert both > 0.5
+    assert sure(picture, other) < both / 2
+    assert sure(other, ambient) < both / 2

@@ -101,6 +101,9 @@ class ExtractiveAnswerer:
         fitted = self._confidence
         signals = confidence_features(words, read, answering, frequencies, fitted.typical) if read else {}
         probability = self._probability(signals, read, asked) if signals else 0.0
+        if breadth and breadth.sides:
+            quoted = [read[number] for number in sorted({quote.hit for quote in chosen})]
+            probability = max(probability, self._of_sides(breadth.sides, quoted))
         foreign = bool(read) and is_foreign(words, read[answering])
         kind = self._kind(probability, foreign=foreign) if chosen else AnswerKind.NOT_IN_MANUALS
         details: dict[str, object] = {"confidence": probability, "signals": signals}
@@ -135,6 +138,21 @@ class ExtractiveAnswerer:
             row_named=named_row_coverage(read, asked),
             code_nowhere=not asked.codes <= found,
         )
+
+    def _of_sides(self, sides: Sequence[str], quoted: Sequence[ReadHit]) -> float:
+        """That each side of a comparison is answered by some passage that is quoted: the least of their probabilities.
+
+        No passage need have all of the sides. Of a side no rivals are known: each was searched for by itself.
+        """
+        model = self._confidence
+        terms = [each.all_terms for each in quoted]
+
+        def sure(side: str) -> float:
+            frequencies = inverse_frequencies(side, terms)
+            features = (confidence_features(side, [each], 0, frequencies, model.typical) for each in quoted)
+            return max((model.probability(each) for each in features), default=0.0)
+
+        return min(map(sure, sides))
 
     def _kind(self, probability: float, *, foreign: bool) -> AnswerKind:
         """Of a passage in another language than the question no word is compared: it may help, and no more."""
