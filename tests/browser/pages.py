@@ -1,5 +1,6 @@
 """What a person does in the browser, in words: upload, ask, open a source. Used by all browser tests."""
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -7,6 +8,9 @@ from urllib.parse import urlencode
 import httpx
 from playwright.sync_api import Locator, Page, expect
 
+from ui.texts import TEXTS
+
+_BOXES = {"customer_service": "ask_here", "document_qa": "ask_document"}
 READING_MS = 60_000
 """How long a manual may take to be read."""
 
@@ -39,7 +43,11 @@ class Desk:
         self.page.goto(f"{self._ui}/{where}?{asked}")
 
     def click_page(self, name: str) -> None:
+        """Waits until its own box for questions is there: what is typed into the last page's box is lost with it."""
         self.page.get_by_test_id("stSidebarNav").get_by_text(name, exact=True).click()
+        boxes = [box for page, box in _BOXES.items() if name in TEXTS[page]]
+        for box in boxes:
+            expect(self.page.get_by_placeholder(re.compile("|".join(map(re.escape, TEXTS[box]))))).to_be_visible()
 
     def picture(self, name: str) -> None:
         """Keeps what the window shows."""

@@ -188,7 +188,7 @@ def _make_endless(model: Path) -> None:
 
 def _says_nothing(reply: dict[str, Any]) -> bool:
     """Whether the model wrote nothing to show: drawn at random, an answer may begin with what ends it."""
-    return "empty answer" in reply.get("error", {}).get("message", "")
+    return "empty answer" in (reply.get("error") or {}).get("message", "")
 
 
 def _has_ended(opened: Desk, conversation: str) -> bool:
