@@ -43,11 +43,11 @@ class Desk:
         self.page.goto(f"{self._ui}/{where}?{asked}")
 
     def click_page(self, name: str) -> None:
-        """Waits until its own box for questions is there: what is typed into the last page's box is lost with it."""
+        """Waits until the page is there: what is typed into the last page's box is lost with it."""
         self.page.get_by_test_id("stSidebarNav").get_by_text(name, exact=True).click()
-        boxes = [box for page, box in _BOXES.items() if name in TEXTS[page]]
-        for box in boxes:
-            expect(self.page.get_by_placeholder(re.compile("|".join(map(re.escape, TEXTS[box]))))).to_be_visible()
+        for box in (box for page, box in _BOXES.items() if name in TEXTS[page]):
+            own = self.page.get_by_placeholder(_either(box))
+            expect(own.or_(self.page.get_by_text(_either("nothing_to_ask")))).to_be_visible()
 
     def picture(self, name: str) -> None:
         """Keeps what the window shows."""
@@ -95,3 +95,8 @@ class Desk:
         address = self.pictures().first.get_attribute("src")
         assert address
         return address
+
+
+def _either(name: str) -> re.Pattern[str]:
+    """A text of the interface in either language."""
+    return re.compile("|".join(re.escape(text.split("{")[0]) for text in TEXTS[name]))
