@@ -76,7 +76,9 @@ def _side_by_side(
         alone.append((time.perf_counter() - answered) * 1000)
         stages.append({**message["timings_ms"], "http_and_storing": whole[-1] - message["timings_ms"]["total"]})
     p50, torch_p50 = statistics.median(whole), statistics.median(alone)
-    of_stage = {name: statistics.median(each.get(name, 0.0) for each in stages) for name in stages[0]}
+    # Small talk and overviews, which some questions of a manual's words are taken for, have fewer stages.
+    names = dict.fromkeys(name for each in stages for name in each)
+    of_stage = {name: statistics.median(each.get(name, 0.0) for each in stages) for name in names}
     return {
         "questions": len(questions),
         "api_p50_ms": round(p50, 2),
