@@ -56,7 +56,8 @@ class AnswerChain:
     ) -> None:
         """`searcher` is a `whole_searcher`, unless something is to be measured without a part of it.
 
-        `contents` are the documents, for questions about a manual as a whole; without it those are searched for."""
+        `contents` are the documents, for questions about a manual as a whole; without it those are searched for.
+        """
         self._rewriter = rewriter
         self._searcher = searcher
         self._answerer = answerer

@@ -264,3 +264,20 @@ def test_how_sure_a_comparison_is_goes_by_the_side_that_is_known_least() -> None
     assert both > 0.5
     assert sure(picture, other) < both / 2
     assert sure(other, ambient) < both / 2
+
+
+def test_a_comparison_with_a_code_that_is_nowhere_is_not_sure() -> None:
+    table = "E-14 means that the drip tray is full. E-15 means that descaling is overdue."
+
+    def sure(question: str) -> object:
+        *_, event = ExtractiveAnswerer(ExtractiveSettings(refuse_below=0)).answer(
+            Question(question), FakeFound((hit(table, heading_path=["Error codes"]),), question)
+        )
+        assert isinstance(event, Finished)
+        return event.answer.details["confidence"]
+
+    known = sure("What is the difference between error E-14 and error E-15?")
+    unknown = sure("What is the difference between error E-14 and error E-98?")
+    assert isinstance(known, float)
+    assert isinstance(unknown, float)
+    assert unknown < 0.1 < known

@@ -132,7 +132,7 @@ class ExtractiveAnswerer:
         )
 
     def _probability(self, signals: Mapping[str, float], read: Sequence[ReadHit], asked: Asked) -> float:
-        found = codes_in("\n".join(each.hit.passage.text for each in read)) if asked.codes else frozenset()
+        found = _codes_found(read) if asked.codes else frozenset()
         return self._confidence.probability(
             signals,
             row_named=named_row_coverage(read, asked),
@@ -146,11 +146,13 @@ class ExtractiveAnswerer:
         """
         model = self._confidence
         terms = [each.all_terms for each in quoted]
+        found = _codes_found(quoted)
 
         def sure(side: str) -> float:
             frequencies = inverse_frequencies(side, terms)
             features = (confidence_features(side, [each], 0, frequencies, model.typical) for each in quoted)
-            return max((model.probability(each) for each in features), default=0.0)
+            nowhere = not codes_in(side) <= found
+            return max((model.probability(each, code_nowhere=nowhere) for each in features), default=0.0)
 
         return min(map(sure, sides))
 
@@ -238,6 +240,10 @@ def _nearest(read: ReadHit) -> tuple[int, int]:
     window = read.best_window() or (units[0].start, units[0].end)
     touched = [units[number] for number in read.units_at(*window)]
     return (touched[0].start, touched[-1].end) if touched else window
+
+
+def _codes_found(read: Sequence[ReadHit]) -> frozenset[str]:
+    return codes_in("\n".join(each.hit.passage.text for each in read))
 
 
 def _breadth(question: Question) -> Breadth | None:
