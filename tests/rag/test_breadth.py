@@ -266,18 +266,28 @@ def test_how_sure_a_comparison_is_goes_by_the_side_that_is_known_least() -> None
     assert sure(other, ambient) < both / 2
 
 
-def test_a_comparison_with_a_code_that_is_nowhere_is_not_sure() -> None:
-    table = "E-14 means that the drip tray is full. E-15 means that descaling is overdue."
-
-    def sure(question: str) -> object:
-        *_, event = ExtractiveAnswerer(ExtractiveSettings(refuse_below=0)).answer(
-            Question(question), FakeFound((hit(table, heading_path=["Error codes"]),), question)
-        )
+@pytest.mark.parametrize(
+    ("table", "known", "unknown"),
+    [
+        (
+            "错误代码：E-14 表示滴水盘已满。E-15 表示除垢逾期，请除垢。",
+            "E-14 和 E-15 有什么区别？",
+            "E-97 和 E-98 有什么区别？",
+        ),
+        (
+            "Error codes: error E-14 means that the drip tray is full. Error E-15 means that descaling is overdue.",
+            "What is the difference between the error code E-14 and the error code E-15?",
+            "What is the difference between the error code E-97 and the error code E-98?",
+        ),
+    ],
+)
+def test_a_comparison_of_codes_that_are_nowhere_is_not_sure(table: str, known: str, unknown: str) -> None:
+    def sure(question: str) -> float:
+        found = FakeFound((hit(table, heading_path=[table.split(":")[0].split("：")[0]]),), question)
+        *_, event = ExtractiveAnswerer(ExtractiveSettings(refuse_below=0)).answer(Question(question), found)
         assert isinstance(event, Finished)
-        return event.answer.details["confidence"]
+        confidence = event.answer.details["confidence"]
+        assert isinstance(confidence, float)
+        return confidence
 
-    known = sure("What is the difference between error E-14 and error E-15?")
-    unknown = sure("What is the difference between error E-14 and error E-98?")
-    assert isinstance(known, float)
-    assert isinstance(unknown, float)
-    assert unknown < 0.1 < known
+    assert sure(unknown) < 0.1 < 0.5 < sure(known)
