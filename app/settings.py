@@ -100,7 +100,8 @@ class RetrievalSettings(Section):
         None,
         ge=0,
         le=1,
-        description="A plain mix instead of learned weights: the share of the vectors, the rest is BM25. Empty: learned weights.",
+        description="A plain mix instead of learned weights: the share of the vectors, the rest is BM25. "
+        "Empty: learned weights.",
     )
     answer_passages: int = Field(3, ge=1, le=20, description="Passages an answer is made from.")
     reranker: str = Field(

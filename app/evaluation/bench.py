@@ -55,6 +55,7 @@ def settings_used(services: Services, knowledge_base: KnowledgeBase, tried: Mapp
         **{name: value for name, value in asdict(effective).items() if name != "answer_cache"},
         "model": answers.chat_model if effective.answerer == "generative" else None,
         "reranker": services.settings.retrieval.reranker or None,
+        "dictionary": services.settings.retrieval.dictionary,
         "embedder": generation.embedder,
         "generation": generation.number,
         "change": generation.change,

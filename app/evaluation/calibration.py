@@ -19,7 +19,15 @@ from rag.evaluation.asking import Asked, Outcome
 from rag.evaluation.calibration import calibrated, confidences, require_enough
 from rag.evaluation.questions import GoldenQuestion
 
-_DECIDES_CONFIDENCE = ("answerer", "dense_weight", "answer_passages", "reranker", "embedder", "generation")
+_DECIDES_CONFIDENCE = (
+    "answerer",
+    "dense_weight",
+    "answer_passages",
+    "reranker",
+    "dictionary",
+    "embedder",
+    "generation",
+)
 """What a run must have been made with as things are now: a threshold says nothing about other probabilities."""
 
 
