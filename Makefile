@@ -65,6 +65,7 @@ benchmark: $(VENV)/.installed-test ## How to print the figures of docs/scorecard
 
 screenshots: $(VENV)/.installed-test system-packages ## Take the pictures of docs/images anew
 	@$(BIN)/python -m pytest -q tests/browser/readme_pictures.py
+	@KEEP_PICTURES=1 $(BIN)/python -m pytest -q tests/browser/test_service_journeys.py
 
 lock: ## Resolve the dependencies anew into the lock files (needs uv)
 	uv pip compile pyproject.toml --universal --generate-hashes --upgrade --quiet \

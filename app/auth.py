@@ -7,22 +7,33 @@ Does not know what the routes do; whose rows a caller sees is `app.scope`.
 
 import re
 from collections.abc import Iterable
-from hmac import compare_digest
+from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.accounts.identity import Identities
+from app.client_address import is_of_this_machine
 from app.error_responses import BodyTooLarge, error_response
 from app.errors import BadRequest, Forbidden, ServiceError, Unauthorized
+from app.scope import Scope as CallerScope
 from app.settings import Settings
 
 MAX_JSON_BYTES = 8 * 1024 * 1024
 """The largest body of a request that is not an upload."""
 
-_OPEN_PATHS = frozenset({"/health"})
+MAX_WIDGET_BYTES = 64 * 1024
+"""The largest body of a request of the widget."""
+
+CALLER = "caller"
+"""Of the request's state: the scope of whoever sent it, None for nobody on an open path."""
+
+_HEALTH = "/health"
+_OPEN_PATHS = frozenset({_HEALTH, "/api/auth/sign-in", "/api/auth/me"})
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _WILDCARDS = frozenset({"0.0.0.0", "::"})
 
@@ -30,14 +41,16 @@ _WILDCARDS = frozenset({"0.0.0.0", "::"})
 class Gate:
     """ASGI middleware. Refusals have the API's one error shape."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, identities: Identities) -> None:
         server = settings.server
         self._app = app
-        self._key = None if server.admin_key is None else server.admin_key.get_secret_value().encode()
-        self._hosts = {name.lower().strip("[]") for name in (server.host, *server.allowed_hosts)}
+        self._identities = identities
+        public = urlsplit(server.public_url).hostname or server.host
+        self._hosts = {name.lower().strip("[]") for name in (server.host, public, *server.allowed_hosts)}
         self._listens_everywhere = server.host in _WILDCARDS
         self._allowed_origins = {origin.lower().rstrip("/") for origin in server.allowed_origins}
         self._own_pages = {f"http://{name}:{settings.ui.port}" for name in ("localhost", "127.0.0.1", settings.ui.host)}
+        self._own_pages |= {address.lower() for address in (settings.ui.public_url, server.public_url) if address}
         self._max_upload = server.max_request_mb * 1024 * 1024
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,12 +63,16 @@ class Gate:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         try:
             host = self._checked_host(_values(headers, b"host"))
-            origin = self._checked_origin(scope, headers, host)
             _require_text(scope)
+            if is_widgets(scope["path"]):  # whose pages may speak to it, and who they are, `service.sites` sees to
+                await self._app(scope, self._limited(headers, receive, MAX_WIDGET_BYTES), send)
+                return
+            origin = self._checked_origin(scope, headers, host)
             if origin is not None and scope["method"] == "OPTIONS":
                 await _preflight()(scope, receive, _with_cors(send, origin))
                 return
-            self._check_key(scope["path"], headers)
+            caller = await self._caller(scope["path"], headers, is_of_this_machine(scope))
+            scope.setdefault("state", {})[CALLER] = caller
             limited = self._limited(headers, receive)
         except ServiceError as error:
             await error_response(scope, error)(scope, receive, send)
@@ -85,7 +102,8 @@ class Gate:
         return self._listens_everywhere or number.is_loopback
 
     def _checked_origin(self, scope: Scope, headers: list[tuple[bytes, bytes]], host: str) -> str | None:
-        """The origin when it is an allowed one (it gets CORS headers), None for our own pages and for no browser.
+        """The origin when it is an allowed one or our own interface (it gets CORS headers), None for our own address
+        and for no browser.
 
         Browsers send no Origin with images and the like; there the Referer stands for it.
         """
@@ -97,29 +115,36 @@ class Gate:
         if not origins:
             return None
         origin = origins[0].lower()
-        if len(origins) == 1 and origin in self._allowed_origins:
-            return origins[0]
-        if len(origins) == 1 and (origin in (f"http://{host}", f"https://{host}") or origin in self._own_pages):
+        if len(origins) == 1 and origin in (f"http://{host}", f"https://{host}"):
             return None
+        if len(origins) == 1 and (origin in self._allowed_origins or origin in self._own_pages):
+            return origins[0]
         raise Forbidden(
             f"Web pages of {origin!r} may not use the API. If they should, add the origin to "
             "ANSWERDESK_SERVER__ALLOWED_ORIGINS.",
             {"origin": origin},
         )
 
-    def _check_key(self, path: str, headers: list[tuple[bytes, bytes]]) -> None:
-        if self._key is None or path in _OPEN_PATHS:
-            return
+    async def _caller(self, path: str, headers: list[tuple[bytes, bytes]], is_local: bool) -> CallerScope | None:
+        """Whose request it is; None for nobody, where that is enough. Raises `Unauthorized` where it is not."""
+        if path == _HEALTH:
+            return None  # it answers without the database
         given = _values(headers, b"authorization")
-        scheme, _, key = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-        if scheme.lower() != "bearer" or not compare_digest(key.strip().encode(), self._key):
-            raise Unauthorized("The API needs its admin key: send the header 'Authorization: Bearer KEY'.")
+        scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        borne = token.strip() if scheme.lower() == "bearer" else None
+        try:
+            return await run_in_threadpool(partial(self._identities.scope, borne, is_local=is_local))
+        except Unauthorized:
+            if path in _OPEN_PATHS:
+                return None
+            raise
 
-    def _limited(self, headers: list[tuple[bytes, bytes]], receive: Receive) -> Receive:
+    def _limited(self, headers: list[tuple[bytes, bytes]], receive: Receive, most: int | None = None) -> Receive:
         """`receive` that raises once more than the limit has come in. Raises at once when more is announced."""
         is_upload = any(value.lower().startswith("multipart/form-data") for value in _values(headers, b"content-type"))
-        limit = self._max_upload if is_upload else MAX_JSON_BYTES
-        too_large = f"The request is larger than {limit // 1024 // 1024} MiB" + (
+        is_upload &= most is None  # the widget uploads nothing
+        limit = self._max_upload if is_upload else most or MAX_JSON_BYTES
+        too_large = f"The request is larger than {limit // 1024:,} KiB" + (
             " (ANSWERDESK_SERVER__MAX_REQUEST_MB)." if is_upload else "."
         )
         announced = _values(headers, b"content-length")
@@ -136,6 +161,11 @@ class Gate:
             return message
 
         return receive_limited
+
+
+def is_widgets(path: str) -> bool:
+    """Whether an address is the widget's: its files, and what it calls."""
+    return path == "/widget.js" or path.startswith(("/widget/", "/api/widget/"))
 
 
 def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[str]:
@@ -157,7 +187,7 @@ def _preflight() -> Response:
     return Response(
         status_code=204,
         headers={
-            "access-control-allow-methods": "GET, POST, PATCH, DELETE",
+            "access-control-allow-methods": "GET, POST, PUT, PATCH, DELETE",
             "access-control-allow-headers": "Authorization, Content-Type, Last-Event-ID",
             "access-control-max-age": "600",
         },

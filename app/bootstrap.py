@@ -5,14 +5,14 @@ and no queries; what is built here is handed on typed by the interfaces of `rag`
 what is joined with what is seen here at one glance, or nowhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from threading import RLock
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
+import httpx
 from fastapi import Depends, Request
-from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 
 from app.admission import Admission, Admitted, NoPlace
@@ -28,7 +28,14 @@ from app.models import KnowledgeBase
 from app.open_generations import GenerationRetriever, OpenGenerations
 from app.passages import SqlPassageStore, WhatAnswers
 from app.products import KnowledgeBaseProducts
-from app.settings import AnswererName, Settings, WhenUnavailable
+from app.service.catalogue.catalogue import Catalogues
+from app.service.catalogue.fresh import FreshFigures
+from app.service.decisions.decisions import Decisions
+from app.service.flows.calls import new_client
+from app.service.flows.flows import Flows
+from app.service.routing.router import Router
+from app.service.routing.trained import TrainedClassifiers
+from app.settings import AnswererName, Settings, WhenUnavailable, secret
 from app.turns import Turns
 from ingestion.chunker import ChunkerSettings
 from ingestion.confined.sandbox import SandboxLimits
@@ -58,7 +65,7 @@ from rag.retriever import RetrievalSettings
 from rag.rewrite import ModelRewriter, Rewriter
 from rag.types import Question, Vector
 
-Chain = AnswerChain | RememberingChain
+Chain: TypeAlias = AnswerChain | RememberingChain
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,12 @@ class Services:
             reranker=lambda: self.reranker,
             dictionary=self.dictionary,
         )
+        self.flows = Flows(settings.flows_folder, self.database, settings.service.flow_api_urls)
+        classifiers = TrainedClassifiers(self.database, lambda each: self.embedders.of(each.generation))
+        self.router = Router(classifiers, self.flows.names)
+        self.decisions = Decisions(settings.decisions_folder)
+        figures = FreshFigures(settings.home_folder / "catalogue.yaml", secret)
+        self.catalogues = Catalogues(self.database, self.embedders, self.question_vector, self.dictionary, figures)
         self.finding = Turns()  # by generation: what its documents are found to be (`app.document_report`)
         self.page_drawer = PageDrawer(DrawingLimits(settings.ingestion.parser_memory_mb))
         self._lock = RLock()
@@ -132,6 +145,11 @@ class Services:
     def embedder(self) -> Embedder:
         """The installation's own, loaded on first use. Raises what `model_runtime.embedder.load_embedder` raises."""
         return self.embedders.own
+
+    @cached_property
+    def http(self) -> httpx.Client:
+        """The client of all calls that flows make."""
+        return new_client()
 
     @cached_property
     def reranker(self) -> Reranker | None:
@@ -245,6 +263,13 @@ class Services:
                 "(If it can: ANSWERDESK_ANSWERS__CHAT_READS_IMAGES=true.)"
             )
 
+    def question_vector(self, knowledge_base: KnowledgeBase) -> Callable[[str], Vector]:
+        """Embeds questions with the knowledge base's embedder, the same question once.
+
+        Raises `Conflict` when that embedder cannot be had.
+        """
+        return self._question_embedder(self.embedders.of(knowledge_base.generation)).embed_question
+
     def forget(self, knowledge_base: KnowledgeBase) -> None:
         """Closes what is open for a knowledge base."""
         with self._lock:
@@ -254,6 +279,9 @@ class Services:
     def close(self) -> None:
         self.admission.close()
         self.page_drawer.close()
+        self.catalogues.close()
+        if "http" in self.__dict__:
+            self.http.close()
         if isinstance(model := self.__dict__.get("chat_model"), ChatClient):  # else it was never made, or is not ours
             model.close()
         with self._lock:
@@ -304,7 +332,7 @@ class Services:
             self._joined[knowledge_base.id] = joined
             return joined
 
-    def _question_embedder(self, embedder: Embedder) -> Embeddings:
+    def _question_embedder(self, embedder: Embedder) -> Embedder | RememberingEmbedder:
         if self.settings.caches.question_vectors_mb == 0:
             return embedder
         return RememberingEmbedder(embedder, self.question_vectors)

@@ -4,6 +4,7 @@ Owns the routes, what a message may hold, and whether its answer goes out as JSO
 a question is kept and answered is `app.conversations`, the next file of the way.
 """
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -13,13 +14,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from app import message_reading
 from app.bootstrap import ServicesOf
 from app.conversations import ConversationManager
+from app.customer_events import event_for_customer, message_for_customer
+from app.db import Database
 from app.errors import AnswerFailed, ServiceError, Unavailable
-from app.event_stream import Encoded, EventStream, ended_message
+from app.event_stream import Encoded, EventStream, WhileHolding, ended_message
+from app.events import Subscription
 from app.feedback import save_feedback
 from app.images import MOST_BYTES, MOST_BYTES_TOGETHER, MOST_IMAGES, checked_images
 from app.models import Conversation, new_id
-from app.scope import CallerScope
+from app.scope import CallerScope, Role
 from app.shapes import ConversationShape, ConversationWithMessages, FeedbackShape, MessageShape
+from app.stream_access import StreamAccess, StreamAccessOf
 
 router = APIRouter(prefix="/api", tags=["conversations"])
 
@@ -102,7 +107,9 @@ def post_conversation(new: NewConversation, services: ServicesOf, scope: CallerS
     """Begins a conversation about a knowledge base."""
     with services.database.write() as session:
         knowledge_base = scope.knowledge_base(session, new.knowledge_base)
-        row = Conversation(workspace_id=scope.workspace_id, knowledge_base_id=knowledge_base.id)
+        row = Conversation(
+            workspace_id=scope.workspace_id, knowledge_base_id=knowledge_base.id, visitor_id=scope.visitor_id
+        )
         session.add(row)
         session.flush()
         return ConversationShape.of(row)
@@ -140,23 +147,27 @@ async def post_message(
     new: NewMessage,
     request: Request,
     manager: ManagerOf,
+    services: ServicesOf,
     scope: CallerScope,
+    access: StreamAccessOf,
     accept: Annotated[str, Header()] = "",
 ) -> Response:
     """Asks a question; gives its answer, or streams it when the client accepts `text/event-stream`.
 
     429 with `Retry-After` when the chat model has no place: nothing was kept, and the same message may be sent again.
+    409 in the conversation of somebody else, a visitor or customer: agents answer those from the inbox.
     """
     images = await run_in_threadpool(checked_images, new.images) if new.images else ()
+    request_kept = {"filter": new.filter, "context": new.context, **({"images": list(images)} if images else {})}
     reader = await manager.receive(
         scope,
         conversation_id,
         text=new.text,
         client_message_id=new.client_message_id or new_id(),
-        request={"filter": new.filter, "context": new.context, **({"images": list(images)} if images else {})},
+        request=request_kept,
     )
     if "text/event-stream" in accept:
-        return EventStream(Encoded(reader))
+        return _stream(reader, services.database, access)
     message = await ended_message(reader, request.receive)
     if message is None:
         if await request.is_disconnected():
@@ -165,6 +176,8 @@ async def post_message(
             "The server is stopping, or the conversation was deleted. "
             "Send the message again with the same client_message_id."
         )
+    if scope.role is Role.CUSTOMER:
+        message = await message_for_customer(services.database, message)
     if message.error is not None:
         raise _as_error(message)
     return Response(message.model_dump_json(), media_type="application/json")
@@ -174,20 +187,27 @@ async def post_message(
 async def get_events(
     conversation_id: str,
     manager: ManagerOf,
-    scope: CallerScope,
+    services: ServicesOf,
+    access: StreamAccessOf,
     last_event_id: Annotated[int | None, Header(ge=0)] = None,
     after: Annotated[int | None, Query(ge=0, description="As Last-Event-ID, for a first connection.")] = None,
 ) -> Response:
-    """Everything that happens in a conversation, from now on or from a change number on."""
+    """Everything that happens in a conversation, from now on or from a change number on, while the session holds."""
     since = after if last_event_id is None else last_event_id
-    reader = await manager.listen(scope, conversation_id, after=since)
-    return EventStream(Encoded(reader, greeting=b"retry: 1000\n\n"))
+    reader = await manager.listen(access.scope, conversation_id, after=since)
+    return _stream(reader, services.database, access, greeting=b"retry: 1000\n\n")
 
 
 @router.post("/messages/{message_id}/feedback")
 def post_feedback(message_id: str, feedback: NewFeedback, services: ServicesOf, scope: CallerScope) -> FeedbackShape:
     """Says whether an answer helped. One feedback a message: the last one counts."""
     return save_feedback(services.database, scope, message_id, feedback.rating, feedback.comment)
+
+
+def _stream(reader: Subscription, database: Database, access: StreamAccess, greeting: bytes = b"") -> EventStream:
+    """The events as far as the caller may see them, and as long as they may."""
+    told = partial(event_for_customer, database) if access.scope.role is Role.CUSTOMER else None
+    return EventStream(WhileHolding(Encoded(reader, greeting, told), partial(access.still_holds, database)))
 
 
 def _as_error(message: MessageShape) -> ServiceError:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from app.cli_account import account
 from app.cli_evaluate import evaluate
 from app.cli_generations import commands as generations
 from app.cli_output import JsonOption, errors_for_people, json_object, messages, out, print_result
@@ -30,6 +31,7 @@ knowledge_bases.add_typer(generations)
 app.add_typer(knowledge_bases, name="kb")
 app.add_typer(index, name="index")
 app.add_typer(runtime, name="runtime")
+app.add_typer(account, name="account")
 
 KnowledgeBaseOption = Annotated[str, typer.Option("--kb", help="Name or id of the knowledge base.")]
 TopKOption = Annotated[int, typer.Option("--top-k", min=1, max=200, help="How many passages.")]

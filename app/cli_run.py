@@ -21,7 +21,9 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from app.cli_output import messages
+from app.cli_run_client import api_client, key_header, run_key_environment, with_run_key
 from app.cli_run_model import ModelServer
+from app.cli_run_shop import DemonstrationShop
 from app.cli_runtime_build import settings_for
 from app.processes import (
     Child,
@@ -48,27 +50,37 @@ def run(settings: Settings, *, sample: bool, model: str, console: Console) -> No
     """
     require_free_port(settings.server.host, settings.server.port, "ANSWERDESK_SERVER__PORT")
     require_free_port(settings.ui.host, settings.ui.port, "ANSWERDESK_UI__PORT")
+    shop = DemonstrationShop(settings) if sample else None
+    if shop is not None:
+        shop.require_free_port()
+    settings = with_run_key(settings)
     prepare(settings, console)
+    if shop is not None:
+        shop.install_files()
     server = ModelServer(settings, settings_for(settings, model, console), console) if model else None
     children: list[Child] = []
     with _until_told_to_stop() as stopping:
         try:
             if server is not None:
                 server.start()
-            children += _children(settings, server.answers_environment() if server is not None else {})
+            answers = server.answers_environment() if server is not None else {}
+            orders = shop.environment if shop is not None else {}
+            children += _children(settings, {**answers, **orders, **run_key_environment(settings)})
             with console.status("Starting the API, a worker and the user interface"):
                 for child in children:
                     child.start()
                 start_s = _START_S if server is None else _START_BESIDE_A_MODEL_S
                 ready = f"{settings.api_address}/ready"
-                wait_until_answering(ready, children, start_s, _can_find, _with_key(settings))
+                wait_until_answering(ready, children, start_s, _can_find, key_header(settings))
                 wait_until_answering(f"{settings.ui_address}/_stcore/health", children, start_s)
-            if sample and not stopping.is_set():
+            shop_address = ""
+            if shop is not None and not stopping.is_set():
                 _ensure_sample(settings, console, stopping, children)
+                shop_address = _open_shop(settings, shop, stopping, children)
             if server is not None:
                 server.wait_until_answering(stopping, lambda: restart_ended(children, console.print))
             if not stopping.is_set():
-                _say_where_everything_is(settings, console, server, sample=sample)
+                _say_where_everything_is(settings, console, server, shop_address, sample=sample)
             keep_running(children, stopping.is_set, console.print, server.report_changes if server else None)
         finally:
             with console.status("Stopping"):
@@ -96,19 +108,23 @@ def prepare(settings: Settings, console: Console) -> None:
 
 
 def serve(settings: Settings) -> None:
-    """The API in this process, until it is told to stop."""
+    """The API in this process, or as many below it as the settings say, until it is told to stop."""
     import uvicorn
 
     from app.bootstrap import build_services
     from app.main import create_app
 
+    several = settings.server.processes > 1
     uvicorn.run(
-        create_app(build_services(settings)),
+        "app.main:application" if several else create_app(build_services(settings)),
+        factory=several,
+        workers=settings.server.processes if several else None,
         host=settings.server.host,
         port=settings.server.port,
         log_level=settings.log_level,
         access_log=settings.log_level == "debug",
         server_header=False,
+        proxy_headers=False,  # whom to believe is `app.client_address`'s matter; uvicorn would believe this machine's
         timeout_graceful_shutdown=5,
     )
 
@@ -165,20 +181,12 @@ def _ui_child(settings: Settings, log: Path) -> Child:
     program = Path(specification.origin).parent / "app.py"
     arguments = ["streamlit", "run", str(program), *(f"--{name}={value}" for name, value in options.items())]
     key = settings.server.admin_key
-    secrets = {"ANSWERDESK_SERVER__ADMIN_KEY": key.get_secret_value()} if key else {}  # it may stand in `.env` alone
-    child = python_child("ui", [*arguments, "--", "--api", settings.api_address], log.parent, secrets)
+    told = {"ANSWERDESK_UI__EXPOSED": str(settings.ui.exposed).lower()}  # these may stand in `.env` alone
+    if key:
+        told["ANSWERDESK_SERVER__ADMIN_KEY"] = key.get_secret_value()
+    child = python_child("ui", [*arguments, "--", "--api", settings.api_address], log.parent, told)
     child.log = log
     return child
-
-
-def api_client(settings: Settings) -> httpx.Client:
-    """A client of our own API, with the admin key if there is one."""
-    return httpx.Client(base_url=settings.api_address, headers=_with_key(settings), timeout=60, trust_env=False)
-
-
-def _with_key(settings: Settings) -> dict[str, str]:
-    key = settings.server.admin_key
-    return {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
 
 
 def _ensure_sample(settings: Settings, console: Console, stopping: threading.Event, children: Sequence[Child]) -> None:
@@ -229,11 +237,28 @@ def _wait_for_documents(
             time.sleep(0.3)
 
 
-def _say_where_everything_is(settings: Settings, console: Console, server: ModelServer | None, *, sample: bool) -> None:
+def _open_shop(settings: Settings, shop: DemonstrationShop, stopping: threading.Event, children: list[Child]) -> str:
+    """Starts the demonstration shop, if it has not been deleted; gives its address."""
+    if stopping.is_set():
+        return ""
+    with api_client(settings) as api:
+        child = shop.child(api, SAMPLE_NAME)
+    if child is None:
+        return ""
+    children.append(child)
+    child.start()
+    wait_until_answering(shop.address, children, _START_S)
+    return shop.address
+
+
+def _say_where_everything_is(
+    settings: Settings, console: Console, server: ModelServer | None, shop_address: str, *, sample: bool
+) -> None:
     from app.sample import FIRST_QUESTIONS
 
     lines = [
         f"User interface   [link]{settings.ui_address}[/link]",
+        *([f"Shop with widget [link]{shop_address}[/link]"] if shop_address else []),
         f"API              [link]{settings.api_address}[/link]   (reference: {settings.api_address}/docs)",
         f"Kept in          {settings.home_folder}",
     ]

@@ -7,17 +7,26 @@ question, and how agents see them. Runs no queries.
 from collections.abc import Mapping
 from typing import Any
 
+from app.service.turn import ServiceAnswer
 from app.understood_shapes import ConversationStateShape, OpenQuestionShape, choices_of
 from rag import types as rag
 from rag.chain import CHOICES, PRODUCTS, PRODUCTS_FROM
 from rag.follow_up import topic_of
 from rag.products.scope import PRODUCT, SAID, ScopeSource
 
+_NOT_OF_MANUALS = frozenset((rag.AnswerKind.FLOW, rag.AnswerKind.HAND_OFF))
 _SAID_BY = frozenset((ScopeSource.QUESTION.value, ScopeSource.HISTORY.value))
 
 
 def remembered(question: rag.Question, answer: rag.Answer) -> dict[str, Any]:
-    """What an answer changes of the state. Products stay known until others are named."""
+    """What an answer changes of the state. Products stay known until others are named.
+
+    Turns about a task or a person leave what is known of the manuals as it was.
+    """
+    own = dict(answer.state) if isinstance(answer, ServiceAnswer) else {}
+    if answer.kind in _NOT_OF_MANUALS:
+        cited = list(dict.fromkeys(each.passage_id for each in answer.citations))
+        return {"open_question": None, **({"cited": cited} if cited else {}), **own}
     is_open = answer.kind is rag.AnswerKind.QUESTION_BACK
     changed: dict[str, Any] = {
         "cited": list(dict.fromkeys(each.passage_id for each in answer.citations)),
@@ -28,7 +37,7 @@ def remembered(question: rag.Question, answer: rag.Answer) -> dict[str, Any]:
         changed["topic"] = topic_of(question.text, question.history)
     if PRODUCTS in answer.details:
         changed |= {name: answer.details[name] for name in (PRODUCTS, PRODUCTS_FROM)}
-    return changed
+    return changed | own
 
 
 def context_of(given: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:

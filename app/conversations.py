@@ -26,7 +26,9 @@ from app.events import Draft, EventBus, Subscription
 from app.message_leases import Assignment
 from app.metrics import AnswerClock, Metrics
 from app.models import new_id
-from app.scope import Scope
+from app.publicity import only_public
+from app.scope import Role, Scope
+from app.service.desk import Desk
 from app.shapes import ErrorShape, MessageShape
 from rag.errors import ModelFailed, UnknownFilter
 from rag.types import Answer, Cited, Finished, Waiting
@@ -74,10 +76,13 @@ class ConversationManager:
         self._answering = ThreadPoolExecutor(self._settings.parallel, "answering")
         self._marking = ThreadPoolExecutor(1, "marking")  # a slow page must not hold up answers
         self._running: dict[str, _Running] = {}
+        self._waiting: dict[str, set[str]] = {}  # answers by conversation that the one before them keeps waiting
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping: set[asyncio.Task[None]] = set()
+        self._beginning: set[asyncio.Task[None]] = set()
         self.bus = EventBus(self._database, self._storage, self._process)
         self._saver = AnswerSaver(services, metrics)
+        self._desk = Desk(services)
 
     async def start(self) -> None:
         self.bus.start()
@@ -89,7 +94,7 @@ class ConversationManager:
 
     async def stop(self) -> None:
         """Ends the streams and gives up the leases, so that the next process goes on at once."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._beginning):
             task.cancel()
         self.bus.close()
         left = [running.assignment for running in self._running.values()]
@@ -109,9 +114,12 @@ class ConversationManager:
         """Keeps a question and starts its answer; gives the answer's events, whoever makes it.
 
         The same `client_message_id` again gives the same answer: at once when it is there, joined when it is in
-        progress, started again when it was stopped. Raises `NotFound`, `BadFilter`, `BadImage` and, when the chat model
+        progress, started again when it was stopped. While people have the conversation, the only event is `done`
+        with the customer's own message. Raises `NotFound`, `BadFilter`, `BadImage` and, when the chat model
         has no place for a new question, `RuntimeBusy`: then nothing is kept.
         """
+        if scope.role is Role.CUSTOMER:
+            request = only_public(request)
         if request.get("filter"):
             await self._in_storage(self._check_filter, scope, conversation_id, request["filter"])
         with Admitting(self._services.admit_new) as admitting:
@@ -129,10 +137,23 @@ class ConversationManager:
                     admit=admitting,
                 )
             )
-        if receipt.assignment is None or receipt.question is None:
-            return await self.listen(scope, conversation_id, message_id=receipt.answer.id)
-        before = receipt.assignment.change - 2
-        reader = self.bus.join(scope, conversation_id, message_id=receipt.answer.id, seen=before)
+        reply = receipt.reply
+        if receipt.question is None:
+            reader = await self.listen(scope, conversation_id, message_id=reply.id)
+            return reader if reply.role == "assistant" else self.bus.end_with(reader, reply)
+        if receipt.assignment is None and reply.role == "assistant":  # the answer before it is still being made
+            reader = self.bus.join(scope, conversation_id, message_id=reply.id, seen=receipt.change - 2)
+            self.bus.publish(receipt.change - 1, receipt.question)
+            self.bus.publish(receipt.change, reply)
+            self._waiting.setdefault(conversation_id, set()).add(reply.id)
+            self._begin_next(conversation_id)  # that one may have ended meanwhile
+            return reader
+        if receipt.assignment is None:  # people have the conversation: they will reply
+            reader = self.bus.join(scope, conversation_id, message_id=reply.id, seen=receipt.change - 1)
+            self.bus.publish(receipt.change, receipt.question)
+            return self.bus.end_with(reader, reply)
+        before = receipt.change - 2
+        reader = self.bus.join(scope, conversation_id, message_id=reply.id, seen=before)
         self.bus.publish(before + 1, receipt.question)
         self._begin(receipt.assignment, admitting.admitted)
         return reader
@@ -179,6 +200,10 @@ class ConversationManager:
             self._drop(superseded)
         running = _Running(assignment, self.bus.begin(message), admitted, is_kept)
         self._running[message.id] = running
+        waiting = self._waiting.get(message.conversation_id, set())
+        waiting.discard(message.id)
+        if not waiting:
+            self._waiting.pop(message.conversation_id, None)
         self.bus.publish(assignment.change, message)
         self.run(partial(self._make, running), admitted)
 
@@ -196,8 +221,7 @@ class ConversationManager:
 
     def _stream(self, running: _Running) -> Answer | None:
         """Hands the chain's events on; None when nobody wants the answer any more."""
-        chain = self._services.chain(running.assignment.knowledge_base, running.admitted)
-        with closing(chain.stream(running.assignment.question)) as events:
+        with closing(self._desk.stream(running.assignment, running.admitted)) as events:
             for event in events:
                 if running.is_over:
                     return None
@@ -243,6 +267,20 @@ class ConversationManager:
                 details = {**message.error.details, "message_id": message.id}
                 self.bus.report_error(message, ErrorShape.of(message.error.code, message.error.message, details))
             self.bus.publish(change, message)
+        self._begin_next(running.draft.message.conversation_id)
+
+    def _begin_next(self, conversation_id: str) -> None:
+        """Has a look at once whether a message's turn has come; elsewhere it comes with the next look for orphans."""
+        if conversation_id in self._waiting and not any(
+            each.draft.message.conversation_id == conversation_id for each in self._running.values()
+        ):
+            task = asyncio.create_task(self._look_for_next())
+            self._beginning.add(task)  # the loop itself holds tasks weakly
+            task.add_done_callback(self._beginning.discard)
+
+    async def _look_for_next(self) -> None:
+        with suppress(SQLAlchemyError):  # the next look for orphans finds it, and says what is wrong
+            await self._take_over()
 
     def _drop(self, running: _Running) -> None:
         running.is_over = True
@@ -338,7 +376,10 @@ class ConversationManager:
                 self.bus.note(running.draft.message.conversation_id, change)
 
     async def _take_over(self) -> None:
-        """Makes the answers of processes that died, readers or not; gives up on those that killed too many."""
+        """Makes the answers of processes that died, readers or not, and gives up on those that killed too many.
+
+        So it does with those whose turn has come.
+        """
         free = self._settings.parallel - len(self._running)
         if free <= 0:
             return
@@ -358,7 +399,8 @@ class ConversationManager:
                 )
             if assignment is None:
                 continue
-            _LOG.warning("Message %s was left unanswered by its process; attempt %d.", *orphan.next_attempt)
+            if orphan.lease is not None:
+                _LOG.warning("Message %s was left unanswered by its process; attempt %d.", *orphan.next_attempt)
             if orphan.attempts >= self._settings.max_attempts:
                 tried = ModelFailed(f"{orphan.attempts} attempts ended before there was an answer.", transient=False)
                 if isinstance(admitting.admitted, Place):

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.bootstrap import Services, ServicesOf
 from app.errors import BadRequest
-from app.facets import LANGUAGE, language_code
+from app.facets import LANGUAGE, PUBLIC, language_code
 from app.models import Document, Job, Passage
 from app.passages import raise_change
 from app.scope import CallerScope, Scope
@@ -37,6 +37,9 @@ class DocumentChange(BaseModel):
 
     title: Title | None = None
     language: str | None = Field(None, description="A code such as en, de or zh-Hant.")
+    is_public: bool | None = Field(
+        None, description="Whether visitors of the widget may see it; it stays so whatever its next version says."
+    )
     facets: dict[str, Any] | None = Field(
         None, description='Such as {"product": "LT-300"}; those not named stay, null takes one away.'
     )
@@ -79,6 +82,8 @@ def _checked(change: DocumentChange) -> dict[str, Any]:
 
 def _say(session: Session, document: Document, sent: Mapping[str, Any], change: int) -> None:
     edits = dict(document.edits or {})
+    if sent.get(PUBLIC) is not None:
+        document.is_public = sent[PUBLIC]
     for name in ("title", LANGUAGE):
         if name not in sent:
             continue
@@ -99,5 +104,5 @@ def _say(session: Session, document: Document, sent: Mapping[str, Any], change: 
 
 @router.patch("/documents/{document_id}")
 def patch_document(document_id: str, change: DocumentChange, services: ServicesOf, scope: CallerScope) -> DocumentShape:
-    """Sets title, language and facets of a document; they stay when a new version comes."""
+    """Sets title, language, facets of a document, and who may see it; they stay when a new version comes."""
     return change_document(services, scope, document_id, change)

@@ -246,7 +246,7 @@ def _documents(session: Session, knowledge_base_id: str) -> Iterator[_Known]:
             title=row.title,
             language=row.language,
             pages=row.page_count,
-            scope=scope_of(row.facets, row.language),
+            scope=(*scope_of(row.facets, row.language), row.is_public),  # no public text gives way to an internal one
             has_own_title=row.media_type == _TITLED_BY_PEOPLE,
             warned=frozenset(page for page, _ in row.warnings),
         )

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app import files, jobs
@@ -18,7 +18,7 @@ from app.bootstrap import Services, ServicesOf
 from app.errors import BadRequest, Conflict, TooLargeRequest, UnsupportedUpload
 from app.models import Document, Job, KnowledgeBase, Passage, new_id
 from app.passages import PASSAGES, passage_from_row, raise_change
-from app.scope import CallerScope, Scope
+from app.scope import AgentScope, CallerScope, Role, Scope
 from app.shapes import DocumentShape, DocumentStatus, ErrorBody, HitShape, JobShape
 from app.sink import remove_documents
 from app.uploads import ReceivedFile, Upload, form_of, received
@@ -31,6 +31,7 @@ _MULTIPART = form_of(
     files={"type": "array", "items": {"type": "string", "format": "binary"}},
     external_id={"type": "string", "description": "For a single file; else its path."},
     facets={"type": "string", "description": 'JSON such as {"product": "LT-300"}.'},
+    is_public={"type": "string", "enum": ["true", "false"], "description": "Whether visitors may see the documents."},
 )
 
 
@@ -74,7 +75,7 @@ def accept(
     read, unless the caller sees to that.
     Raises `BadRequest`, `TooLargeRequest` or `UnsupportedUpload` when no file was accepted.
     """
-    external_id, facets = upload.external_id(), upload.facets()
+    external_id, facets, is_public = upload.external_id(), upload.facets(), upload.is_public()
     checked = [(file, _check(services, file)) for file in upload.files]
     rejected = [RejectedFile(name=file.name, error=found) for file, found in checked if isinstance(found, ErrorBody)]
     if len(rejected) == len(checked):
@@ -86,8 +87,10 @@ def accept(
         files.lock_knowledge_base(session, knowledge_base.id)
         for file, media_type in checked:
             if isinstance(media_type, str):
-                job = _job(knowledge_base.id, file, external_id or file.name, media_type, facets)
+                job = _job(knowledge_base.id, file, external_id or file.name, media_type, facets, is_public)
                 document, queued = _queue(session, job, replaced, removes_missing)
+                if is_public is not None:
+                    _mark(session, knowledge_base.id, document, queued, is_public)
                 if queued is job:
                     files.keep(services.settings.files_folder, file.path, job.source_path)
                 result.documents.extend([DocumentShape.of(document, queued)] if document else [])
@@ -111,7 +114,9 @@ def list_documents(
     """
     with services.database.read() as session:
         knowledge_base = scope.knowledge_base(session, id_or_name)
-        conditions = [Document.knowledge_base_id == knowledge_base.id]
+        shown = [Document.knowledge_base_id == knowledge_base.id]
+        shown += [Document.is_public.is_(True)] if scope.role is Role.CUSTOMER else []
+        conditions = [*shown]
         conditions += [Document.status.in_(status)] if status else []
         conditions += [Document.language.in_(language)] if language else []
         total = session.scalar(select(func.count()).select_from(Document).where(*conditions)) or 0
@@ -124,7 +129,8 @@ def list_documents(
             Job.status.in_((*jobs.LIVE, jobs.JobStatus.FAILED)),
         )
         sources = session.scalars(unfinished.order_by(Job.id.desc()).limit(limit)).all()
-        read = (Document.knowledge_base_id == knowledge_base.id, Document.version > 0)
+        sources = [] if scope.role is Role.CUSTOMER else sources
+        read = (*shown, Document.version > 0)
         languages = session.execute(
             select(Document.language, func.count()).where(*read).group_by(Document.language).order_by(Document.language)
         ).all()
@@ -256,8 +262,32 @@ def _queue(
     return document, job
 
 
+def _mark(
+    session: Session, knowledge_base_id: str, document: Document | None, job: Job | None, is_public: bool
+) -> None:
+    """What is there already is marked now, if its content is what was uploaded; else it is only made internal.
+
+    An older version may hold what is not for everybody: what the job brings is marked when it is stored.
+    """
+    if job is not None:
+        job.is_public = is_public
+        session.flush()
+    own = Document.job_id == job.id if job is not None else Document.id == (document.id if document else "")
+    if job is None or not is_public:
+        changed = session.scalars(update(Document).where(own).values(is_public=is_public).returning(Document.id)).all()
+        if changed:
+            raise_change(session, knowledge_base_id)
+        if document is not None:
+            session.refresh(document)
+
+
 def _job(
-    knowledge_base_id: str, file: ReceivedFile, external_id: str, media_type: str, facets: Mapping[str, Any]
+    knowledge_base_id: str,
+    file: ReceivedFile,
+    external_id: str,
+    media_type: str,
+    facets: Mapping[str, Any],
+    is_public: bool | None,
 ) -> Job:
     return Job(
         id=new_id(),
@@ -268,6 +298,7 @@ def _job(
         content_hash=file.content_hash,
         media_type=media_type,
         facets=dict(facets),
+        is_public=is_public,
     )
 
 
@@ -362,7 +393,7 @@ def post_cancel(document_id: str, services: ServicesOf, scope: CallerScope) -> D
 
 
 @router.get("/jobs/{job_id}")
-def get_job(job_id: str, services: ServicesOf, scope: CallerScope) -> JobShape:
+def get_job(job_id: str, services: ServicesOf, scope: AgentScope) -> JobShape:
     """One source that was uploaded: how far it is, or why it failed."""
     with services.database.read() as session:
         return JobShape.of(scope.job(session, job_id))

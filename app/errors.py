@@ -13,6 +13,7 @@
     ├── UnsupportedUpload   415  unsupported_type
     ├── Gone                410  gone
     ├── RuntimeBusy         429  runtime_busy
+    ├── RateLimited         429  rate_limited
     └── Unavailable         503  unavailable
         └── AnswerFailed    503  answer_failed
 
@@ -128,6 +129,19 @@ class RuntimeBusy(ServiceError):
             "As many questions as are allowed are being answered and waiting. "
             f"Send this one again in about {retry_after_s} seconds.",
             {"retry_after_s": retry_after_s},
+        )
+        self.headers = {"Retry-After": str(retry_after_s)}
+
+
+class RateLimited(ServiceError):
+    """Too much at once from one caller; nothing was done."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(
+            f"That was too much at once. Try again in {retry_after_s} seconds.", {"retry_after_s": retry_after_s}
         )
         self.headers = {"Retry-After": str(retry_after_s)}
 

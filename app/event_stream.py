@@ -1,23 +1,28 @@
 """Server-sent events over ASGI: a response that notices at once when its reader leaves.
 
-Owns the streaming response, its heartbeat, and waiting for an answer as long as the client is there. Holds no
-thread and no database session. Knows nothing of what the events mean.
+Owns the streaming response, its heartbeat, its end when the reader's access ends, and waiting for an answer as long as
+the client is there. Holds no thread and no database session. Knows nothing of what the events mean, nor who reads them.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Protocol
 
+from fastapi.concurrency import run_in_threadpool
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.events import Subscription
+from app.events import Event, Subscription
 from app.shapes import MessageShape
 
 HEARTBEAT_S = 15.0
 """How often an idle stream sends a comment, so that proxies keep it open."""
+
+LOOKS_AGAIN_S = 10.0
+"""How often an open stream makes sure that its reader may still have it."""
 
 _HEADERS = {
     "cache-control": "no-store",
@@ -34,20 +39,59 @@ class Source(Protocol):
 
 
 class Encoded:
-    """The events of a subscription as bytes."""
+    """The events of a subscription as bytes. `told` says what this reader gets of an event; None is nothing."""
 
-    def __init__(self, reader: Subscription, greeting: bytes = b"") -> None:
+    def __init__(
+        self,
+        reader: Subscription,
+        greeting: bytes = b"",
+        told: Callable[[Event], Awaitable[Event | None]] | None = None,
+    ) -> None:
         self._reader = reader
         self._greeting = greeting
+        self._told = told
+        self._event: Event | None = None  # taken, and not handed out yet: the call may be cancelled in between
 
     async def __anext__(self) -> bytes:
         if self._greeting:
             greeting, self._greeting = self._greeting, b""
             return greeting
-        return (await anext(self._reader)).encoded()
+        while True:
+            event = self._event
+            if event is None:
+                event = self._event = await anext(self._reader)
+            told = event if self._told is None else await self._told(event)
+            self._event = None
+            if told is not None:
+                return told.encoded()
 
     def close(self) -> None:
         self._reader.close()
+
+
+class WhileHolding:
+    """A source that ends when `still_holds`, asked in a thread now and then, says that its reader may have no more."""
+
+    def __init__(self, source: Source, still_holds: Callable[[], bool]) -> None:
+        self._source = source
+        self._still_holds = still_holds
+        self._held_at = time.monotonic()
+
+    async def __anext__(self) -> bytes:
+        while True:
+            left = self._held_at + LOOKS_AGAIN_S - time.monotonic()
+            if left <= 0:
+                if not await run_in_threadpool(self._still_holds):
+                    self.close()
+                    raise StopAsyncIteration
+                self._held_at = time.monotonic()
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    return await self._source.__anext__()
+
+    def close(self) -> None:
+        self._source.close()
 
 
 class EventStream(Response):

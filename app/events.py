@@ -3,7 +3,8 @@
 Owns subscriptions, the order of events, and the drafts of answers that this process is making, so that a late
 reader gets the text so far. Token by token an answer exists only here. What is committed has a change number
 and can be read again from SQL, so events have no table: a subscription that misses a number fetches what it
-missed, whether another process made it or it was simply not listening. Knows nothing of how answers are made.
+missed, whether another process made it or it was simply not listening. Who is typing, and how far a hand-off is, has no
+number: it is looked up for all conversations with listeners at once. Knows nothing of how answers are made.
 
 The bus lives on the event loop; only `EventBus.post` may be called from other threads.
 """
@@ -12,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Self
@@ -24,7 +25,18 @@ from app import message_reading, messages
 from app.db import Database
 from app.errors import NotFound
 from app.scope import Scope
-from app.shapes import CitationEvent, CitationShape, ErrorShape, HitShape, MessageShape, RetrievalEvent, TokenEvent
+from app.service.handoff.live import LiveState, live_state
+from app.shapes import (
+    CitationEvent,
+    CitationShape,
+    ErrorShape,
+    HandOffEvent,
+    HitShape,
+    MessageShape,
+    RetrievalEvent,
+    TokenEvent,
+    TypingEvent,
+)
 from rag import types as rag
 
 _LOG = logging.getLogger(__name__)
@@ -34,6 +46,8 @@ POLL_S = 0.4
 
 PRESENCE_S = 1.5
 """For how long the processes that answer believe that a listener elsewhere is still there."""
+
+_NOTHING = LiveState(typing=[], hand_off=None)
 
 MAX_WAITING = 5_000
 """Events a reader may leave unread before its stream is ended; it resumes with `Last-Event-ID`."""
@@ -88,6 +102,7 @@ class Subscription:
         self.message_id = message_id
         self.seen = seen
         self.newest = seen
+        self.told: LiveState | None = None
         self.is_open = True
         self.is_filling = False
         self._bus = bus
@@ -101,6 +116,20 @@ class Subscription:
         self._something.set()
         if (event.name == "done" and self.message_id is not None) or len(self._waiting) > MAX_WAITING:
             self.close()
+
+    def tell_state(self, state: LiveState) -> None:
+        """Hands out what is new of who is typing, and of the hand-off."""
+        told, self.told = self.told or _NOTHING, state
+        before = {each["role"]: each for each in told["typing"]}
+        writing = {each["role"]: each for each in state["typing"]}
+        for role in before.keys() | writing.keys():
+            if role not in writing:
+                stopped = TypingEvent(role=role, name=before[role]["name"], until=None)
+                self.push(Event("typing", "", stopped))
+            elif before.get(role) != writing[role]:
+                self.push(Event("typing", "", TypingEvent.model_validate(writing[role])))
+        if state["hand_off"] is not None and state["hand_off"] != told["hand_off"]:
+            self.push(Event("hand_off", "", HandOffEvent.model_validate(state["hand_off"])))
 
     def close(self) -> None:
         """Nothing more comes in; what waits can still be read."""
@@ -169,6 +198,11 @@ class EventBus:
         await self._fill_once(reader, after)
         reader.is_filling = False
         self._fill(reader, reader.newest)
+
+    def end_with(self, reader: Subscription, message: MessageShape) -> Subscription:
+        """Ends a reader of one message with that message, to which nobody is making an answer."""
+        reader.push(Event("done", message.id, message))
+        return reader
 
     def has_readers(self, conversation_id: str) -> bool:
         return conversation_id in self._readers
@@ -293,16 +327,24 @@ class EventBus:
     async def _look(self) -> None:
         """Notices what other processes committed, and tells those that answer that somebody listens here."""
         watched = list(self._readers)
-        found = await asyncio.get_running_loop().run_in_executor(
+        found, states = await asyncio.get_running_loop().run_in_executor(
             self._storage,
-            lambda: message_reading.look(self._database, watched, self._own_leases, PRESENCE_S),
+            lambda: (
+                message_reading.look(self._database, watched, self._own_leases, PRESENCE_S),
+                self._live_states(watched),
+            ),
         )
         for conversation_id in watched:
             for reader in list(self._readers.get(conversation_id, ())):
                 if conversation_id in found:
                     self._fill(reader, found[conversation_id])
+                    reader.tell_state(states.get(conversation_id, _NOTHING))
                 else:
                     reader.close()  # the conversation is deleted
+
+    def _live_states(self, conversation_ids: Sequence[str]) -> dict[str, LiveState]:
+        with self._database.read() as session:
+            return live_state(session, conversation_ids)
 
     def _drafts_in(self, conversation_id: str) -> list[Draft]:
         return [draft for draft in self.drafts.values() if draft.message.conversation_id == conversation_id]

@@ -11,6 +11,9 @@ from typing import Any
 LANGUAGE = "language"
 """A column of documents and no facet, wherever it is given as one."""
 
+PUBLIC = "is_public"
+"""A column of documents, too: in filters it is that, whatever facet of the name a document may have."""
+
 _LANGUAGE_CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 _TRADITIONAL = frozenset({"hant", "tw", "hk", "mo"})
 

@@ -7,6 +7,7 @@ booleans inside JSON. Knows no tables.
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
+from app.facets import PUBLIC
 from rag.errors import UnknownFilter
 
 USUAL_FACETS = ("product", "version", "audience")
@@ -34,7 +35,7 @@ class FacetIndex:
 
         Raises `UnknownFilter` for a facet that no document has.
         """
-        unknown = sorted(wanted.keys() - self._keys.keys() - {*USUAL_FACETS})
+        unknown = sorted(wanted.keys() - self._keys.keys() - {*USUAL_FACETS, PUBLIC})
         if unknown:
             fields = ", ".join(map(repr, unknown))
             raise UnknownFilter(f"Documents cannot be filtered by {fields}: none of them has such a field or facet.")

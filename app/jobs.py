@@ -52,6 +52,8 @@ class JobStatus(StrEnum):
 
 
 LIVE = (JobStatus.QUEUED, JobStatus.RUNNING)
+UNREAD = (*LIVE, JobStatus.FAILED, JobStatus.CANCELLED)
+"""Of these something may still be read: those that ended can be tried again."""
 
 
 class LeaseLost(Exception):
@@ -72,6 +74,8 @@ class Claim:
     content_hash: str
     media_type: str
     facets: Mapping[str, Any]
+    is_public: bool | None
+    """Whether visitors may see its documents; None leaves those that there are as they are."""
     generation_id: str | None
     """The generation that the source is read again for; None for an upload."""
 
@@ -123,12 +127,12 @@ def cancel(session: Session, job: Job) -> None:
 
 
 def leave_out(session: Session, knowledge_base_id: str, external_id: str) -> None:
-    """Keeps the uploads that wait or are being read from bringing back a document that is being deleted.
+    """Keeps uploads that wait, are being read or may be tried again from bringing back a document being deleted.
 
     The caller holds the knowledge base's lock. A new upload of the source does bring it back.
     """
-    live = (Job.status.in_(LIVE), Job.generation_id.is_(None), Job.media_type.in_(HOLDS_SEVERAL))
-    query = select(Job).where(Job.knowledge_base_id == knowledge_base_id, *live).order_by(Job.id)
+    unread = (Job.status.in_(UNREAD), Job.generation_id.is_(None), Job.media_type.in_(HOLDS_SEVERAL))
+    query = select(Job).where(Job.knowledge_base_id == knowledge_base_id, *unread).order_by(Job.id)
     for job in session.scalars(query.with_for_update()):
         job.removed = [*(job.removed or []), external_id]
 
@@ -296,6 +300,7 @@ class JobQueue:
             content_hash=job.content_hash,
             media_type=job.media_type,
             facets=job.facets,
+            is_public=job.is_public,
             generation_id=job.generation_id,
         )
 

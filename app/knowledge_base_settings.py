@@ -11,6 +11,7 @@ from typing import Any, Final, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.service.settings import ServiceSettings
 from app.settings import AnswererName, Settings, WhenUnavailable
 
 _T = TypeVar("_T")
@@ -67,6 +68,10 @@ class KnowledgeBaseSettings(BaseModel):
     )
     exclude_boilerplate: bool | None = Field(
         None, description="true: passages of nothing but recurring text are found in one place only."
+    )
+
+    service: ServiceSettings | None = Field(
+        None, description="Customer service: routing, flows, people. Null: every message is a question to the manuals."
     )
 
     @model_validator(mode="after")

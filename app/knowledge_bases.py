@@ -21,7 +21,7 @@ from app.bootstrap import Services, ServicesOf
 from app.errors import BadFilter, BadRequest, Conflict
 from app.knowledge_base_settings import KnowledgeBaseSettings
 from app.models import Document, Generation, KnowledgeBase, new_id, now
-from app.scope import CallerScope, Scope
+from app.scope import CallerScope, Role, Scope
 from app.shapes import HitShape, KnowledgeBaseShape
 from ingestion.chunker import CHUNKER_VERSION
 from rag.errors import UnknownFilter
@@ -29,6 +29,7 @@ from rag.errors import UnknownFilter
 router = APIRouter(prefix="/api/knowledge-bases", tags=["knowledge bases"])
 
 _LIKE_AN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_SHOWN = frozenset({"answerer"})
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f/\\\u2028\u2029\ud800-\udfff]")
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -107,12 +108,12 @@ def list_knowledge_bases(services: Services, scope: Scope) -> list[KnowledgeBase
     """All that the caller may see, by name."""
     with services.database.read() as session:
         rows = session.scalars(scope.knowledge_base_query().order_by(KnowledgeBase.name)).all()
-        return _with_counts(session, rows)
+        return [_as_seen_by(scope, each) for each in _with_counts(session, rows)]
 
 
 def get_knowledge_base(services: Services, scope: Scope, id_or_name: str) -> KnowledgeBaseShape:
     with services.database.read() as session:
-        return _with_counts(session, [scope.knowledge_base(session, id_or_name)])[0]
+        return _as_seen_by(scope, _with_counts(session, [scope.knowledge_base(session, id_or_name)])[0])
 
 
 def change_knowledge_base(
@@ -181,6 +182,13 @@ def _with_counts(session: Session, rows: Sequence[KnowledgeBase]) -> list[Knowle
             KnowledgeBaseShape.of(row, document_count=documents, passage_count=passages, window_count=windows)
         )
     return shapes
+
+
+def _as_seen_by(scope: Scope, shape: KnowledgeBaseShape) -> KnowledgeBaseShape:
+    """Of the settings, a customer sees what answers, not what was set up for the people of the service desk."""
+    if scope.role is not Role.CUSTOMER:
+        return shape
+    return shape.model_copy(update={"settings": {name: shape.settings[name] for name in _SHOWN & set(shape.settings)}})
 
 
 def checked_name(name: str) -> str:

@@ -21,7 +21,13 @@ def known_to_upload(database: Database, claim: Claim) -> dict[str, str]:
 
     A folder that is synchronised leaves its documents without a job, and so does an import.
     """
-    return _known(database, claim, or_(Document.job_id == claim.job_id, Document.job_id.is_(None)))
+    of_source = or_(Document.job_id == claim.job_id, Document.job_id.is_(None))
+    return _known(database, claim, and_(of_source, *marked_as(claim)))
+
+
+def marked_as(claim: Claim) -> list[ColumnElement[bool]]:
+    """Documents whose mark is another than the upload's are stored anew, as their content would be."""
+    return [] if claim.is_public is None else [Document.is_public == claim.is_public]
 
 
 def known_to_generation(database: Database, claim: Claim, generation_id: str) -> dict[str, str]:

@@ -5,11 +5,11 @@ Owns how the parts of the HTTP service are put together, and the addresses for o
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, Field
@@ -27,14 +27,35 @@ from app import (
     openai_api,
     page_api,
 )
+from app.accounts import api as accounts
+from app.accounts.identity import Identities
 from app.auth import Gate
-from app.bootstrap import Services, ServicesOf
+from app.bootstrap import Services, ServicesOf, build_services
 from app.bundle import api as bundle
 from app.conversations import ConversationManager
 from app.evaluation import api as evaluation
 from app.metrics import Metrics, MetricsMiddleware
 from app.runtime_health import RuntimeHealth
-from app.settings import AnswererName
+from app.scope import (
+    AdminScope,
+    CallerScope,
+    admin_scope,
+    admin_to_change,
+    agent_scope,
+    agent_to_read,
+    caller_scope,
+)
+from app.service.catalogue import api as catalogue
+from app.service.dashboard import api as dashboard
+from app.service.decisions import api as decisions
+from app.service.flows import api as flows
+from app.service.handoff import customers_api, faq_api, inbox_api
+from app.service.handoff.running import People
+from app.service.routing import intents_api as intents
+from app.service.sites import public_documents, sites_api, widget_api, widget_files
+from app.service.sites.gate import SiteGate
+from app.service.sites.widget import Widget
+from app.settings import AnswererName, Settings
 from app.shapes import ErrorShape
 from app.upkeep import IndexCheck, last_checks
 from app.warm_up import WarmUp
@@ -99,20 +120,54 @@ class Readiness(BaseModel):
     index_checks: dict[str, IndexCheck]
 
 
+_ROUTES: tuple[tuple[APIRouter, Callable[..., object] | None], ...] = (
+    (router, None),  # each says itself who may call it
+    (accounts.router, None),
+    (knowledge_bases.router, admin_to_change),
+    (bundle.router, admin_scope),
+    (generation_api.router, admin_scope),
+    (documents.router, admin_to_change),
+    (document_facets.router, agent_to_read),
+    (document_report.router, admin_scope),
+    (evaluation.router, admin_scope),
+    (chat_api.router, caller_scope),
+    (page_api.router, caller_scope),
+    (openai_api.router, agent_scope),
+    (intents.router, admin_scope),
+    (flows.router, admin_scope),
+    (catalogue.router, agent_scope),
+    (decisions.router, admin_scope),
+    (customers_api.router, caller_scope),
+    (inbox_api.router, agent_scope),
+    (faq_api.router, admin_scope),
+    (dashboard.router, admin_scope),
+    (sites_api.router, admin_scope),
+    (public_documents.router, admin_scope),
+    (widget_api.router, None),  # visitors, known by their tokens (`service.sites.access`)
+    (widget_files.router, None),  # everybody
+)
+"""Who may call the routes, besides what the scope shows them."""
+
+
 def create_app(services: Services) -> FastAPI:
     """The HTTP service on these services, which it closes when it stops."""
     runtime_health = RuntimeHealth(services.settings)
     metrics = Metrics(services, runtime_health)
     manager = ConversationManager(services, metrics)
     warm_up = WarmUp(services)
+    widget = Widget(services.settings)
+    people = People(services.database)
+    identities = Identities(services.settings.server, services.database)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(services.prepare)
         await manager.start()
+        people.start()
         warm_up.start()
         yield
         await asyncio.to_thread(warm_up.stop)
+        await people.stop()
         await manager.stop()
         services.close()
 
@@ -123,34 +178,34 @@ def create_app(services: Services) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         responses=_ERRORS,
-        middleware=[Middleware(MetricsMiddleware, metrics=metrics), Middleware(Gate, settings=services.settings)],
+        middleware=[
+            Middleware(MetricsMiddleware, metrics=metrics),
+            Middleware(Gate, settings=services.settings, identities=identities),
+            Middleware(SiteGate, services=services, widget=widget),
+        ],
         generate_unique_id_function=_operation_id,
     )
     app.state.services = services
     app.state.conversations = manager
     app.state.metrics = metrics
     app.state.warm_up = warm_up
+    app.state.identities = identities
+    app.state.people = people
+    app.state.widget = widget
     app.state.runtime_health = runtime_health
     error_responses.install(app)
-    for routes in (
-        router,
-        knowledge_bases.router,
-        bundle.router,
-        generation_api.router,
-        documents.router,
-        document_facets.router,
-        document_report.router,
-        evaluation.router,
-        chat_api.router,
-        page_api.router,
-        openai_api.router,
-    ):
-        app.include_router(routes)
+    for routes, who_may in _ROUTES:
+        app.include_router(routes, dependencies=[Depends(who_may)] if who_may is not None else [])
     return app
 
 
+def application() -> FastAPI:
+    """The HTTP service of one process of several, on the settings of the environment."""
+    return create_app(build_services(Settings()))
+
+
 @router.get("/")
-def get_addresses(services: ServicesOf) -> Addresses:
+def get_addresses(services: ServicesOf, _: CallerScope) -> Addresses:
     """Where everything is, and what answers."""
     ui, answers = services.settings.ui, services.settings.answers
     return Addresses(
@@ -176,7 +231,7 @@ async def get_health() -> Health:
 
 
 @router.get("/ready", responses={503: {"model": Readiness, "description": "Not ready; says why."}})
-def get_readiness(request: Request, response: Response, services: ServicesOf) -> Readiness:
+def get_readiness(request: Request, response: Response, services: ServicesOf, _: AdminScope) -> Readiness:
     """Whether questions can be answered: database, embedder, indexes, chat model."""
     warm_up: WarmUp = request.app.state.warm_up
     runtime_health: RuntimeHealth = request.app.state.runtime_health
@@ -200,7 +255,7 @@ def get_readiness(request: Request, response: Response, services: ServicesOf) ->
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def get_metrics(request: Request) -> Response:
+def get_metrics(request: Request, _: AdminScope) -> Response:
     """What Prometheus collects."""
     metrics: Metrics = request.app.state.metrics
     return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

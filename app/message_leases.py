@@ -14,8 +14,11 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.message_reading import asked, turns_before
-from app.message_statements import lock, lock_with_message, swap
-from app.models import Citation, Conversation, KnowledgeBase, Message, now
+from app.message_statements import ANSWERING_BEFORE, TURN_IS_OPEN, lock, lock_with_message, swap
+from app.models import PEOPLE, Citation, Conversation, KnowledgeBase, Message, now
+from app.publicity import request_in
+from app.service.handoff.opening import customer_wrote
+from app.service.replies import taken_over
 from app.shapes import MessageShape
 from rag import types as rag
 
@@ -36,6 +39,8 @@ class Assignment:
     knowledge_base: KnowledgeBase
     question: rag.Question
     details: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)  # the conversation's, when this was taken up
+    customer: Mapping[str, Any] | None = None
 
     @property
     def held(self) -> tuple[str, str]:
@@ -45,7 +50,10 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """An answer whose maker has been silent for longer than its lease."""
+    """An answer whose maker has been silent for longer than its lease; or without `lease`, one that nobody has begun,
+
+    because the message came while the answer before it was being made.
+    """
 
     message_id: str
     lease: str | None
@@ -65,25 +73,37 @@ def restart(database: Database, message_id: str, *, lease: str, lease_s: float, 
         message = lock_with_message(session, message_id)
         if message is None or message.status != "stopped" or message.details.get("stops", 0) > RESTARTS:
             return None
+        if session.get_one(Conversation, message.conversation_id).handler == PEOPLE:
+            return None  # they answer
         return _take_up(session, message, lease, lease_s, admit)
 
 
 def claim(database: Database, orphan: Orphan, *, lease: str, lease_s: float, admit: Admit) -> Assignment | None:
-    """Takes over the answer of a process that died; None when somebody was faster."""
+    """Takes over the answer of a process that died, or begins one whose turn it is now; None when somebody was faster.
+
+    None as well when people have the conversation since: then the answer is ended, without what it would have done.
+    """
     with database.write() as session:
         message = lock_with_message(session, orphan.message_id)
         if message is None or message.status != "answering" or message.lease_owner != orphan.lease:
             return None
         if message.lease_until is not None and message.lease_until > now():
             return None
+        earlier = {"of": message.conversation_id, "before": message.ordinal}
+        if session.execute(ANSWERING_BEFORE, earlier).first() is not None:
+            return None
+        conversation = session.get_one(Conversation, message.conversation_id)
+        if conversation.handler == PEOPLE:
+            _leave_to_people(session, conversation, message)
+            return None
         return _take_up(session, message, lease, lease_s, admit)
 
 
 def orphans(database: Database, limit: int) -> list[Orphan]:
-    """Up to `limit` answers whose lease has run out, oldest first."""
+    """Up to `limit` answers whose lease has run out, oldest first; in a conversation one after the other."""
     query = (
         select(Message.id, Message.lease_owner, Message.attempts)
-        .where(Message.status == "answering", Message.lease_until < now())
+        .where(Message.status == "answering", Message.lease_until < now(), ~TURN_IS_OPEN)
         .order_by(Message.lease_until)
         .limit(limit)
     )
@@ -116,13 +136,25 @@ def release(database: Database, assignments: Sequence[Assignment]) -> None:
             swap(session, *assignment.held, {"lease_until": now()})
 
 
+def _leave_to_people(session: Session, conversation: Conversation, message: Message) -> None:
+    """Ends an answer that nobody has begun to write, or whose maker died, and that is no longer the assistant's."""
+    question = session.get_one(Message, message.reply_to)
+    conversation.change += 1
+    message.change = conversation.change
+    message.lease_owner = message.lease_until = None
+    for name, value in taken_over(conversation.state).items():
+        setattr(message, name, value)
+    session.flush()
+    customer_wrote(session, conversation, question.text, now())
+
+
 def _take_up(session: Session, message: Message, lease: str, lease_s: float, admit: Admit) -> Assignment:
     """Gives the message, begun anew, to `lease`."""
     conversation = session.get_one(Conversation, message.conversation_id)
     question = session.get_one(Message, message.reply_to)
     _, history = turns_before(session, message.conversation_id, before=question.ordinal)
     knowledge_base = session.get_one(KnowledgeBase, conversation.knowledge_base_id)
-    wanted = asked(question.text, history, question.request, conversation.state)
+    wanted = asked(question.text, history, request_in(conversation, question.request), conversation.state)
     admit(knowledge_base, wanted)
     session.execute(delete(Citation).where(Citation.message_id == message.id))
     conversation.change += 1
@@ -137,4 +169,6 @@ def _take_up(session: Session, message: Message, lease: str, lease_s: float, adm
         knowledge_base=knowledge_base,
         question=wanted,
         details=message.details,
+        state=conversation.state,
+        customer=conversation.customer,
     )

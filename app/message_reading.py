@@ -13,15 +13,19 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.conversation_state import context_of, state_shape
+from app.customer_shapes import for_customer
 from app.db import Database
-from app.message_statements import CITED, HISTORY
+from app.message_statements import CITED, HISTORY, LAST_ORDINAL
 from app.models import Citation, Conversation, Feedback, Message, now
-from app.scope import Scope
+from app.scope import Role, Scope
 from app.shapes import ConversationWithMessages, MessageShape
 from rag import types as rag
 from rag.answerers.generative.history import first_handed_over
 
 _NO_LIMIT = 2**31 - 1
+
+_NOT_OF_MANUALS = frozenset((rag.AnswerKind.FLOW.value, rag.AnswerKind.HAND_OFF.value))
+"""Turns about a task or a person: nothing in them says what a question to the manuals is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +98,21 @@ def newest_stopped(database: Database, scope: Scope, conversation_id: str) -> st
 
 
 def conversation_with_messages(database: Database, scope: Scope, conversation_id: str) -> ConversationWithMessages:
+    """A conversation and its messages in order, as far as the scope may see them."""
     with database.read() as session:
         row = scope.conversation(session, conversation_id)
         query = select(Message).where(Message.conversation_id == conversation_id).order_by(Message.ordinal)
         messages = shapes_of(session, session.scalars(query).all())
+        is_for_customer = scope.role is Role.CUSTOMER
+        if is_for_customer:
+            messages = for_customer(session, messages)
         return ConversationWithMessages(
             id=row.id,
             knowledge_base=row.knowledge_base_id,
             change=row.change,
+            handler=row.handler,
             created_at=row.created_at,
-            state=state_shape(row.state),
+            state=state_shape({} if is_for_customer else row.state),
             messages=messages,
         )
 
@@ -132,11 +141,12 @@ def asked(
 
 
 def turns_before(session: Session, conversation_id: str, before: int | None = None) -> tuple[int, tuple[rag.Turn, ...]]:
-    """The next free ordinal, and the turns before that ordinal (or `before`), oldest first."""
+    """The next free ordinal, and the turns with the manuals before that ordinal (or `before`), oldest first."""
     of_conversation = {"of": conversation_id, "before": _NO_LIMIT if before is None else before}
     rows = session.execute(HISTORY, of_conversation).all()
     first = first_handed_over(rows[0].ordinal + 1) if rows else 0
-    answers = [row.id for row in rows if row.role == "assistant"]
+    left_out = {each for row in rows if row.kind in _NOT_OF_MANUALS for each in (row.id, row.reply_to)}
+    answers = [row.id for row in rows if row.role == "assistant" and row.id not in left_out]
     cited: dict[str, list[str]] = {}
     if answers:
         for message_id, passage_id in session.execute(CITED, {"of": answers}):
@@ -144,6 +154,7 @@ def turns_before(session: Session, conversation_id: str, before: int | None = No
     turns = [
         rag.Turn(row.role, row.text, tuple(dict.fromkeys(cited.get(row.id, ()))))
         for row in reversed(rows)
-        if row.text and row.ordinal >= first
+        if row.text and row.ordinal >= first and row.id not in left_out
     ]
-    return (rows[0].ordinal + 1 if rows else 0), tuple(turns)
+    last = session.execute(LAST_ORDINAL, {"of": conversation_id}).scalar()  # agents and the system have written too
+    return (0 if last is None else last + 1), tuple(turns)

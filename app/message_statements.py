@@ -7,7 +7,7 @@ Owns their SQL: without the ORM and built once they cost a third. What they are 
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.models import Base, Conversation, Message
@@ -15,15 +15,20 @@ from rag.answerers.generative.history import HANDED_OVER
 
 _messages, _conversations, _citations = (Base.metadata.tables[name] for name in ("message", "conversation", "citation"))
 
-KNOWN_ANSWER = select(_messages.c.id).where(
-    _messages.c.conversation_id == bindparam("conversation_id"),
-    _messages.c.client_message_id == bindparam("client_message_id"),
-    _messages.c.role == "assistant",
+KNOWN_REPLY = (
+    select(_messages.c.id)
+    .where(
+        _messages.c.conversation_id == bindparam("conversation_id"),
+        _messages.c.client_message_id == bindparam("client_message_id"),
+        _messages.c.role.in_(("assistant", "customer")),
+    )
+    .order_by(_messages.c.ordinal.desc())  # the answer, where there is one
+    .limit(1)
 )
 INSERT_MESSAGES = insert(_messages)
 INSERT_CITATIONS = insert(_citations)
 LOCK = (
-    select(_conversations.c.change, _conversations.c.state, _conversations.c.readers_until)
+    select(_conversations.c.change, _conversations.c.state, _conversations.c.readers_until, _conversations.c.handler)
     .where(_conversations.c.id == bindparam("of"))
     .with_for_update()
 )
@@ -42,15 +47,35 @@ _SWAP = (
     .returning(_messages.c.id)
 )
 HISTORY = (
-    select(_messages.c.id, _messages.c.ordinal, _messages.c.role, _messages.c.text)
+    select(
+        _messages.c.id, _messages.c.ordinal, _messages.c.role, _messages.c.text, _messages.c.kind, _messages.c.reply_to
+    )
     .where(
         _messages.c.conversation_id == bindparam("of"),
         _messages.c.status != "failed",
+        _messages.c.role.in_(("customer", "assistant")),
         _messages.c.ordinal < bindparam("before"),
     )
     .order_by(_messages.c.ordinal.desc())
     .limit(2 * HANDED_OVER)
 )
+ANSWERING_BEFORE = (
+    select(_messages.c.id)
+    .where(
+        _messages.c.conversation_id == bindparam("of"),
+        _messages.c.status == "answering",
+        _messages.c.ordinal < bindparam("before"),
+    )
+    .limit(1)
+)
+_earlier = _messages.alias("earlier")
+TURN_IS_OPEN = exists().where(
+    _earlier.c.conversation_id == _messages.c.conversation_id,
+    _earlier.c.status == "answering",
+    _earlier.c.ordinal < _messages.c.ordinal,
+)
+"""Of a message: whether an answer before it in the conversation is still being made."""
+LAST_ORDINAL = select(func.max(_messages.c.ordinal)).where(_messages.c.conversation_id == bindparam("of"))
 CITED = (
     select(_citations.c.message_id, _citations.c.passage_id)
     .where(_citations.c.message_id.in_(bindparam("of", expanding=True)))

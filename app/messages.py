@@ -20,11 +20,24 @@ from sqlalchemy import select
 
 from app.conversation_state import remembered
 from app.db import Database
+from app.errors import Conflict
 from app.message_leases import Admit, Assignment
 from app.message_reading import asked, shape_of, turns_before
-from app.message_statements import ADVANCE, INSERT_CITATIONS, INSERT_MESSAGES, KNOWN_ANSWER, LOCK, swap
-from app.models import Citation, Conversation, KnowledgeBase, Message, new_id, now
+from app.message_statements import (
+    ADVANCE,
+    ANSWERING_BEFORE,
+    INSERT_CITATIONS,
+    INSERT_MESSAGES,
+    KNOWN_REPLY,
+    LOCK,
+    swap,
+)
+from app.models import PEOPLE, Citation, Conversation, KnowledgeBase, Message, new_id, now
+from app.publicity import request_in
 from app.scope import Scope
+from app.service.handoff.opening import customer_wrote, open_hand_off
+from app.service.replies import taken_over
+from app.service.turn import PRODUCTS_FOUND, ServiceAnswer
 from app.shapes import CACHED, CitationShape, ErrorBody, MessageShape, spans_to_row
 from app.understood_shapes import UnderstoodShape, choices_of
 from rag import types as rag
@@ -34,14 +47,24 @@ from rag.answerers.fallback import FALLBACK
 _CITATION_COLUMNS = tuple(column.key for column in Citation.__table__.columns if column.key != "message_id")
 _NEW_FIELDS = ("id", "client_message_id", "conversation_id", "role", "status", "text", "timings_ms", "created_at")
 
+_NOT_YOURS = (
+    "This conversation is a customer's, and what is sent here would be kept as the customer's own words. "
+    "Answer it from the inbox."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """`question` and `assignment` are None when the message was there already; `answer` then tells how far it is."""
+    """What a customer's message led to. `reply` is its answer, however far that is, or itself where people reply.
 
-    answer: MessageShape
+    `question` is None when the message was there already; `change` is the number of the last that was written. Without
+    an `assignment` people reply, or, if `reply` is an answer, the one before it has to be there first.
+    """
+
+    reply: MessageShape
     question: MessageShape | None = None
     assignment: Assignment | None = None
+    change: int = 0
 
 
 def receive(
@@ -58,19 +81,31 @@ def receive(
 ) -> Receipt:
     """Writes the question and its empty answer, leased, in one commit; finds them when they are there already.
 
-    What `admit` raises about a new question is raised, and nothing is written.
+    While people have the conversation there is no answer to write, and `assignment` is None.
+
+    Raises `Conflict` for whoever would speak for somebody else: a visitor's or customer's conversation is theirs. What
+    `admit` raises about a new question is raised. Either way nothing is written.
     """
     with database.write() as session:
         locked = scope.conversation_query().where(Conversation.id == conversation_id).with_for_update()
         conversation = session.scalars(locked).first() or scope.conversation(session, conversation_id)  # or NotFound
+        if conversation.visitor_id not in (None, scope.visitor_id):
+            raise Conflict(_NOT_YOURS, {"conversation": conversation_id})
+        request = request_in(conversation, request)
         same = {"conversation_id": conversation_id, "client_message_id": client_message_id}
-        known = session.execute(KNOWN_ANSWER, same).first()
+        known = session.execute(KNOWN_REPLY, same).first()
         if known is not None:
-            return Receipt(answer=shape_of(session, session.get_one(Message, known.id)))
+            return Receipt(reply=shape_of(session, session.get_one(Message, known.id)))
+        is_for_people = conversation.handler == PEOPLE
         ordinal, history = turns_before(session, conversation_id)
         knowledge_base = session.get_one(KnowledgeBase, conversation.knowledge_base_id)
         wanted = asked(text, history, request, conversation.state)
-        admit(knowledge_base, wanted)
+        earlier = {"of": conversation_id, "before": ordinal}
+        is_served = knowledge_base.settings.get("service") is not None
+        # A turn goes by the state that the one before it leaves: two of one flow at once would both do what it does.
+        is_waiting = is_served and session.execute(ANSWERING_BEFORE, earlier).first() is not None
+        if not (is_for_people or is_waiting):
+            admit(knowledge_base, wanted)
         change, asked_at = conversation.change, now()
         shared = {**same, "created_at": asked_at, "timings_ms": {}, "details": {}}
         question = {
@@ -81,12 +116,19 @@ def receive(
             "role": "customer",
             "status": "received",
             "text": text,
-            "request": dict(request),
+            "request": request,
             "change": change + 1,
             "lease_owner": None,
             "lease_until": None,
             "attempts": 0,
         }
+        state = {**conversation.state, "context": request["context"]} if request.get("context") else conversation.state
+        if is_for_people:
+            session.execute(INSERT_MESSAGES, [question])
+            session.execute(ADVANCE, {"of": conversation_id, "new_change": change + 1, "new_state": state})
+            customer_wrote(session, conversation, text, asked_at)
+            kept = _new_shape(question)
+            return Receipt(reply=kept, question=kept, change=change + 1)
         answer = {
             **shared,
             "id": new_id(),
@@ -97,21 +139,24 @@ def receive(
             "text": "",
             "request": {},
             "change": change + 2,
-            "lease_owner": lease,
-            "lease_until": asked_at + timedelta(seconds=lease_s),
-            "attempts": 1,
+            "lease_owner": None if is_waiting else lease,
+            "lease_until": asked_at if is_waiting else asked_at + timedelta(seconds=lease_s),
+            "attempts": 0 if is_waiting else 1,
         }
         session.execute(INSERT_MESSAGES, [question, answer])
-        state = {**conversation.state, "context": request["context"]} if request.get("context") else conversation.state
         session.execute(ADVANCE, {"of": conversation_id, "new_change": change + 2, "new_state": state})
+        if is_waiting:
+            return Receipt(_new_shape(answer), _new_shape(question), change=change + 2)
         assignment = Assignment(
             lease=lease,
             message=_new_shape(answer),
             change=change + 2,
             knowledge_base=knowledge_base,
             question=wanted,
+            state=state,
+            customer=conversation.customer,
         )
-        return Receipt(answer=assignment.message, question=_new_shape(question), assignment=assignment)
+        return Receipt(assignment.message, _new_shape(question), assignment, change + 2)
 
 
 def finish(
@@ -132,7 +177,11 @@ def finish(
         "timings_ms": {name: round(float(value), 3) for name, value in answer.timings_ms.items()},
         "details": {**assignment.details, **answer.details},
     }
-    return _end(database, assignment, citations, ended, remembering=remembered(assignment.question, answer))
+    return _end(
+        *(database, assignment, citations, ended),
+        remembering=remembered(assignment.question, answer),
+        wanted=answer if isinstance(answer, ServiceAnswer) and answer.hand_off is not None else None,
+    )
 
 
 def fail(
@@ -191,8 +240,12 @@ def _end(
     remembering: Mapping[str, Any] | None = None,
     error: ErrorBody | None = None,
     unless_read: bool = False,
+    wanted: ServiceAnswer | None = None,
 ) -> tuple[int, MessageShape] | None:
-    """Writes how a message ended, in one commit; None when it is not ours any more and nothing was written."""
+    """Writes how a message ended, in one commit; None when it is not ours any more and nothing was written.
+
+    `wanted` is an answer that hands the conversation over to people.
+    """
     message = assignment.message
     with database.write() as session:
         conversation = session.execute(LOCK, {"of": message.conversation_id}).first()
@@ -201,12 +254,22 @@ def _end(
         if unless_read and conversation.readers_until is not None and conversation.readers_until > now():
             return None
         change = conversation.change + 1
+        is_taken_over = conversation.handler == PEOPLE and wanted is None and not unless_read
+        if is_taken_over:  # while this was made; what it was to change is theirs now
+            citations, remembering, error = [], None, None
+            ended = {**ended, **taken_over(conversation.state)}
         if not swap(session, *assignment.held, {**ended, "change": change, "lease_owner": None, "lease_until": None}):
             return None
         if citations:
             session.execute(INSERT_CITATIONS, [_columns(each, message.id) for each in citations])
         state = {**conversation.state, **(remembering or {})}
         session.execute(ADVANCE, {"of": message.conversation_id, "new_change": change, "new_state": state})
+        if is_taken_over:
+            row = session.get_one(Conversation, message.conversation_id)
+            customer_wrote(session, row, assignment.question.text, now())
+        if wanted is not None and wanted.hand_off is not None:
+            row = session.get_one(Conversation, message.conversation_id)
+            open_hand_off(session, row, wanted=wanted.hand_off, answer=wanted, question=assignment.question.text)
     return change, _ended_shape(assignment, citations, {**ended, "error": error})
 
 
@@ -229,6 +292,7 @@ def _ended_shape(assignment: Assignment, citations: Sequence[Citation], ended: M
     details = ended.get("details", {})
     known["fallback"], known["cached"] = details.get(FALLBACK), details.get(CACHED, False)
     known["choices"], known["understood"] = choices_of(details), UnderstoodShape.of(details)
+    known["products"] = details.get(PRODUCTS_FOUND, [])
     known["not_found"], known["guard"] = details.get(NOT_FOUND, []), details.get(GUARD)
     known["citations"] = [CitationShape.of(each) for each in citations]
     return assignment.message.model_copy(update=known)

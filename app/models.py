@@ -35,6 +35,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 DEFAULT_WORKSPACE = "default"
 
+ASSISTANT, PEOPLE = "assistant", "people"
+"""Who takes a conversation's next message."""
+
 IntegerKey = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER
 
 
@@ -182,6 +185,7 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    is_public: Mapped[bool | None]  # as said at the upload, of every document of the source; null says nothing
     removed: Mapped[list[Any] | None]  # external ids: documents that were deleted while this waited or ran
 
 
@@ -208,6 +212,7 @@ class Document(Base):
     facets: Mapped[dict[str, Any]] = mapped_column(default=dict)
     # What an admin has said of it (`app.document_facets`), which goes before what its next version says.
     edits: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    is_public: Mapped[bool] = mapped_column(server_default=text("false"), default=False)  # visitors may see it
     warnings: Mapped[list[Any]] = mapped_column(default=list)
     page_count: Mapped[int] = mapped_column(default=0)
     passage_count: Mapped[int] = mapped_column(default=0)
@@ -351,6 +356,12 @@ class Conversation(Base):
     change: Mapped[int] = mapped_column(BigInteger, default=0)
     state: Mapped[dict[str, Any]] = mapped_column(default=dict)
     readers_until: Mapped[datetime | None]  # somebody listens, until then at least, in a process that does not answer
+    # Who takes the customer's next message: the assistant, or people (queued or claimed, see `hand_off`). Defaults in
+    # the database and no foreign keys, as above.
+    handler: Mapped[str] = mapped_column(String(16), server_default=text("'assistant'"), default="assistant")
+    site_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    visitor_id: Mapped[str | None] = mapped_column(String(36), index=True)  # of the widget; null: begun by an account
+    customer: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))  # as the site has signed it
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -388,6 +399,8 @@ class Message(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(100))
     lease_until: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)
+    author: Mapped[str | None] = mapped_column(String(100))  # the agent's name, as the customer sees it
+    author_id: Mapped[str | None] = mapped_column(String(36))
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 

@@ -21,13 +21,13 @@ PICTURE_VERSION = 2
 
 Scale = Annotated[float, Query(ge=0.5, le=4, description="Pixels a PDF point.")]
 PageNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]
-_PNG: dict[int | str, dict[str, Any]] = {
+PNG: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/png": {}}, "description": "The picture."},
     304: {"description": "Not changed."},
 }
 
 
-@router.get("/documents/{document_id}/pages/{number}.png", response_class=Response, responses=_PNG)
+@router.get("/documents/{document_id}/pages/{number}.png", response_class=Response, responses=PNG)
 def get_page_picture(
     document_id: str,
     number: PageNumber,
@@ -41,10 +41,10 @@ def get_page_picture(
     with services.database.read() as session:
         document = scope.document(session, document_id)
         page = cited_pages.page_of_document(session, document, number, passage)
-    return _picture(services, request, page, scale)
+    return picture_response(services, request, page, scale)
 
 
-@router.get("/citations/{citation_id}/page.png", response_class=Response, responses=_PNG)
+@router.get("/citations/{citation_id}/page.png", response_class=Response, responses=PNG)
 def get_cited_page(
     citation_id: str,
     request: Request,
@@ -55,18 +55,19 @@ def get_cited_page(
 ) -> Response:
     """The page as cited, the quote marked strongly and its passage lightly; 410 when that version has gone."""
     with services.database.read() as session:
-        cited = cited_pages.page_of_citation(session, scope.citation(session, citation_id), page)
-    return _picture(services, request, cited, scale)
+        citation = scope.citation(session, citation_id)
+        cited = cited_pages.page_of_citation(session, citation, page)
+    return picture_response(services, request, cited, scale)
 
 
 @router.get("/citations/{citation_id}")
 def get_citation(citation_id: str, services: ServicesOf, scope: CallerScope) -> CitationShape:
-    """A citation as it was made, whatever has become of the document."""
+    """A citation as it was made, whatever has become of the document; for customers, if that is public now."""
     with services.database.read() as session:
         return CitationShape.of(scope.citation(session, citation_id))
 
 
-def _picture(services: Services, request: Request, page: CitedPage, scale: float) -> Response:
+def picture_response(services: Services, request: Request, page: CitedPage, scale: float) -> Response:
     tag = hashlib.sha256(repr((PICTURE_VERSION, page.identity, scale)).encode()).hexdigest()[:32]
     headers = {"etag": f'"{tag}"', "cache-control": "private, no-cache"}  # kept, but asked for each time: cheap
     if tag in request.headers.get("if-none-match", ""):

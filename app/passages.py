@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.errors import NotFound
+from app.facets import PUBLIC
 from app.filters import FacetIndex, wanted_texts
 from app.models import Document, Generation, KnowledgeBase, PassageVectors, Removal
 from app.models import Passage as PassageRow
@@ -123,7 +124,8 @@ class SqlPassageStore:
     def document_keys(self, filter: Mapping[str, object]) -> NDArray[np.int64] | None:
         """Keys of the documents that satisfy every field of `filter`, ascending, or None for an empty filter.
 
-        A field is one of the document's columns (document_id, external_id, title, language, media_type) or a facet;
+        A field is one of the document's columns (document_id, external_id, title, language, media_type, is_public) or
+        a facet;
         its value is a scalar or a list of them, any of which will do. Values are compared as text, so that 2 finds
         "2"; a document whose facet is a list satisfies by any member. Raises `UnknownFilter` for a field that no
         document has and for values that are not scalars.
@@ -145,10 +147,12 @@ class SqlPassageStore:
         """Kept until the next change: whoever sets facets raises the number."""
         change = self._change(session)
         if self._facets is None or self._facets[0] != change:
-            query = select(Document.key, Document.facets).where(
+            query = select(Document.key, Document.facets, Document.is_public).where(
                 Document.knowledge_base_id == self.knowledge_base_id, Document.version > 0
             )
-            self._facets = (change, FacetIndex((key, facets) for key, facets in session.execute(query)))
+            rows = session.execute(query)
+            # The mark comes last: a facet of its name, which a file may state, does not count.
+            self._facets = (change, FacetIndex((key, {**facets, PUBLIC: is_public}) for key, facets, is_public in rows))
         return self._facets[1]
 
     def _found(self) -> ColumnElement[bool]:

@@ -4,11 +4,13 @@ Owns names, defaults and bounds. What belongs to one knowledge base is not here 
 (`app.models.KnowledgeBase.settings`). `docs/settings.md` is checked against this file by a test.
 """
 
+import os
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_runtime.addresses import as_reached, is_loopback
@@ -31,14 +33,56 @@ class ServerSettings(Section):
     allowed_origins: tuple[str, ...] = Field(
         (), description="Web origins, besides its own, whose pages may call the API."
     )
+    run_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Key of `answerdesk run` for its own requests, made at each start; needs not be set.",
+    )
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/?#@]+)?$",
+        description="Where browsers reach the API, like https://help.example.com; empty: at its own address. Who comes "
+        "that way has to sign in, or bear the admin key.",
+    )
+    session_hours: float = Field(
+        12.0, gt=0, le=720, description="How long a sign-in holds after its last use, in hours."
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="Addresses or networks of proxies whose X-Forwarded-For is believed."
+    )
     max_request_mb: int = Field(2048, ge=1, description="Largest upload request, in MiB.")
+    processes: int = Field(
+        1, ge=1, le=64, description="API processes on the port; each holds the embedder (about 700 MB) and own limits."
+    )
+    token_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Signs the widget's tokens; the same on all machines. Empty: a file made in ANSWERDESK_HOME.",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, named: tuple[str, ...]) -> tuple[str, ...]:
+        for name in named:
+            try:
+                ip_network(name)
+            except ValueError as error:
+                raise ValueError(f"{name!r} is neither an address nor a network like 10.0.0.0/8") from error
+        return named
 
 
 class UiSettings(Section):
     host: str = Field("127.0.0.1", description="Address the user interface listens on.")
     port: int = Field(8501, ge=0, le=65535, description="Port of the user interface.")
+    shop_port: int = Field(8090, ge=0, le=65535, description="Port of the demonstration shop, on this machine only.")
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/?#@]+)?$",
+        description="Where browsers reach the user interface, whose inbox calls the API; empty: at its own address.",
+    )
     exposed: bool = Field(
-        False, description="Allows the user interface, which has no sign-in, beyond loopback: behind a proxy that has."
+        False,
+        description="Allows the user interface beyond loopback: with accounts, or behind a proxy that has a sign-in.",
     )
 
 
@@ -250,6 +294,43 @@ class FetchSettings(Section):
     )
 
 
+class WidgetSettings(Section):
+    """What visitors of the widget may do. Rates are counted in each process by itself, a minute's worth at once."""
+
+    token_minutes: int = Field(15, ge=1, le=120, description="How long a visitor's token holds, in minutes.")
+    resume_days: int = Field(30, ge=1, le=365, description="How long a visitor can come back to a conversation.")
+    sessions_per_minute: int = Field(
+        60, ge=1, le=100_000, description="Sessions that one address may begin or resume in a minute."
+    )
+    requests_per_minute: int = Field(
+        600, ge=10, le=1_000_000, description="Requests of the widget from one address in a minute."
+    )
+    messages_per_minute: int = Field(
+        20, ge=1, le=10_000, description="Messages of one visitor in a minute, where its site says nothing else."
+    )
+    address_messages_per_minute: int = Field(
+        240, ge=1, le=1_000_000, description="Messages of all visitors at one address in a minute."
+    )
+    site_messages_per_minute: int = Field(
+        1200, ge=1, le=1_000_000, description="Messages of all visitors of a site in a minute, likewise."
+    )
+    pages_per_minute: int = Field(60, ge=1, le=10_000, description="Pages that one visitor may open in a minute.")
+    streams_per_visitor: int = Field(4, ge=1, le=100, description="Event streams that one visitor may have open.")
+    streams_per_address: int = Field(200, ge=1, le=100_000, description="Event streams open to one address.")
+
+
+class ServiceSection(Section):
+    """Customer service: where what an admin writes for it lies. What a knowledge base chooses is in its settings."""
+
+    flows_folder: Path | None = Field(None, description="Folder of the flows' YAML files; empty: flows in the home.")
+    decisions_folder: Path | None = Field(
+        None, description="Folder of the decision tables' JSON files; empty: decisions in the home."
+    )
+    flow_api_urls: dict[str, Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+[^\s?#]*$")]] = Field(
+        {}, description="Addresses of APIs, by name, that go before those in flow files, as JSON."
+    )
+
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -282,6 +363,8 @@ class Settings(BaseSettings):
     caches: CachesSettings = CachesSettings()
     worker: WorkerSettings = WorkerSettings()
     fetch: FetchSettings = FetchSettings()
+    service: ServiceSection = ServiceSection()
+    widget: WidgetSettings = WidgetSettings()
     runtime: RuntimeSettings = RuntimeSettings()
 
     @model_validator(mode="after")
@@ -293,8 +376,9 @@ class Settings(BaseSettings):
             )
         if not is_loopback(self.ui.host) and not self.ui.exposed:
             raise ValueError(
-                f"the user interface on {self.ui.host} would make an admin of anyone on the network, for it has no "
-                "sign-in: listen on 127.0.0.1, or put a proxy that has one in front and set ANSWERDESK_UI__EXPOSED=true"
+                f"the user interface on {self.ui.host} makes an admin of anyone on the network as long as there are no "
+                "accounts: listen on 127.0.0.1, or make an admin first (answerdesk account create) or put a proxy with "
+                "a sign-in in front, and set ANSWERDESK_UI__EXPOSED=true"
             )
         if self.server.admin_key is not None and len(self.server.admin_key.get_secret_value()) < 16:
             raise ValueError("ANSWERDESK_SERVER__ADMIN_KEY must have at least 16 characters")
@@ -317,6 +401,14 @@ class Settings(BaseSettings):
         return self.home_folder / "index"
 
     @property
+    def flows_folder(self) -> Path:
+        return (self.service.flows_folder or self.home_folder / "flows").expanduser().resolve()
+
+    @property
+    def decisions_folder(self) -> Path:
+        return (self.service.decisions_folder or self.home_folder / "decisions").expanduser().resolve()
+
+    @property
     def runtime_folder(self) -> Path:
         return self.home_folder / "runtime"
 
@@ -334,3 +426,11 @@ class Settings(BaseSettings):
     @property
     def ui_address(self) -> str:
         return f"http://{as_reached(self.ui.host)}:{self.ui.port}"
+
+
+def secret(name: str) -> str | None:
+    """`ANSWERDESK_SECRET_<name>` of the environment: what flows send to APIs. None when it is not set.
+
+    Not among the settings, for it has any name, and is read when it is needed so that it can be changed.
+    """
+    return os.environ.get(f"ANSWERDESK_SECRET_{name}") or None

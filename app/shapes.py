@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from app import models
+from app.service.turn import PRODUCTS_FOUND
 from app.understood_shapes import ChoiceShape, ConversationStateShape, Shape, UnderstoodShape, choices_of
 from rag import types as rag
 from rag.answerers.base import GUARD, NOT_FOUND
@@ -21,6 +22,7 @@ CACHED = "cached"  # the name under which an answer's details tell that it had b
 Role = Literal["customer", "assistant", "agent", "system"]
 MessageStatus = Literal["received", "answering", "answered", "stopped", "failed"]
 Rating = Literal["up", "down"]
+Handling = Literal["assistant", "people"]
 DocumentStatus = Literal[
     "queued", "parsing", "embedding", "indexing", "ready", "ready_with_warnings", "failed", "cancelled"
 ]
@@ -127,6 +129,7 @@ class DocumentShape(Shape):
     windows: int
     progress: ProgressShape
     facets: dict[str, Any]
+    is_public: bool = Field(description="Whether visitors of the widget may see it.")
     warnings: list[WarningShape]
     created_at: datetime
 
@@ -151,6 +154,7 @@ class DocumentShape(Shape):
             windows=row.window_count,
             progress=_progress(row, job),
             facets=row.facets,
+            is_public=row.is_public,
             warnings=[WarningShape(page=page or None, message=message) for page, message in row.warnings],
             created_at=row.created_at,
         )
@@ -304,7 +308,9 @@ class MessageShape(Shape):
         None, description="Why the manuals are quoted though a chat model should have answered."
     )
     cached: bool = Field(False, description="Whether the answer had been made before.")
-    choices: list[ChoiceShape] = Field([], description="What a question_back offers to choose from.")
+    choices: list[ChoiceShape] = Field([], description="What a question back or a flow offers to choose from.")
+    products: list[dict[str, Any]] = Field([], description="Products of a catalogue that the answer is about.")
+    author: str | None = Field(None, description="Which agent wrote it.")
     understood: UnderstoodShape | None = Field(None, description="Which products the answer is about, when known.")
     not_found: list[str] = Field([], description="Parts of a generated answer that its cited pages do not have.")
     guard: dict[str, Any] | None = Field(
@@ -334,6 +340,8 @@ class MessageShape(Shape):
             fallback=row.details.get(FALLBACK),
             cached=row.details.get(CACHED, False),
             choices=choices_of(row.details),
+            products=row.details.get(PRODUCTS_FOUND, []),
+            author=row.author,
             understood=UnderstoodShape.of(row.details),
             not_found=row.details.get(NOT_FOUND, []),
             guard=row.details.get(GUARD),
@@ -348,11 +356,18 @@ class ConversationShape(Shape):
     id: str
     knowledge_base: str
     change: int
+    handler: Handling = Field("assistant", description="Who takes the next message: the assistant, or people.")
     created_at: datetime
 
     @classmethod
     def of(cls, row: models.Conversation) -> "ConversationShape":
-        return cls(id=row.id, knowledge_base=row.knowledge_base_id, change=row.change, created_at=row.created_at)
+        return cls(
+            id=row.id,
+            knowledge_base=row.knowledge_base_id,
+            change=row.change,
+            handler=row.handler,
+            created_at=row.created_at,
+        )
 
 
 class ConversationWithMessages(ConversationShape):
@@ -391,6 +406,22 @@ class TokenEvent(Shape):
 
     message_id: str
     text: str
+
+
+class TypingEvent(Shape):
+    """Event `typing`: somebody is writing, until then at least; `until` is null when they no longer are."""
+
+    role: Role
+    name: str
+    until: datetime | None
+
+
+class HandOffEvent(Shape):
+    """Event `hand_off`: how far a hand-off is. `position` counts from 1, while the customer waits in the queue."""
+
+    status: str
+    agent: str | None
+    position: int | None
 
 
 class CitationEvent(Shape):

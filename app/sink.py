@@ -21,7 +21,7 @@ from app.db import in_parts
 from app.errors import NotFound
 from app.facets import described
 from app.jobs import UNFINISHED_STATUSES, Claim, JobQueue, LeaseLost, failure_message, hold, left_out
-from app.known_documents import known_to_upload
+from app.known_documents import known_to_upload, marked_as
 from app.known_vectors import StoredVectors
 from app.models import (
     Document,
@@ -84,6 +84,7 @@ class SqlSink:
             Document.external_id == external_id,
             Document.content_hash == content_hash,
             Document.version > 0,
+            *marked_as(self._claim),
         )
         with self._database.read() as session:
             key = session.scalar(query)
@@ -263,6 +264,7 @@ class SqlSink:
             "content_hash": document.content_hash,
             "file_path": self._claim.source_path,
             "updated_at": now(),
+            **({} if self._claim.is_public is None else {"is_public": self._claim.is_public}),
             **described(edits, title, document.language, start.facets, self._claim.facets),
             **counts_of(document),
         }

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.service.turn import FLOW
 from rag.chain import CHOICES, PRODUCTS, PRODUCTS_FROM
 from rag.products.names import readable
 from rag.products.scope import PRODUCT, ScopeSource
@@ -39,8 +40,9 @@ class UnderstoodShape(Shape):
 
 
 def choices_of(details: Mapping[str, Any]) -> list[ChoiceShape]:
-    """What a `question_back` offers."""
-    return [ChoiceShape(label=readable(each), filter={PRODUCT: each}) for each in details.get(CHOICES, ())]
+    """What a `question_back` or a flow offers."""
+    products = [ChoiceShape(label=readable(each), filter={PRODUCT: each}) for each in details.get(CHOICES, ())]
+    return products or [ChoiceShape(label=each, filter={}) for each in (details.get(FLOW) or {}).get(CHOICES, ())]
 
 
 class OpenQuestionShape(Shape):

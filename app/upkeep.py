@@ -1,4 +1,5 @@
-"""What an idle worker does for the installation: compares indexes with the database, and clears up after dead imports.
+"""What an idle worker does for the installation: compares indexes with the database, and clears up after dead imports,
+dropped generations, and visitors who said nothing.
 
 Owns when, and the note about each index's last check that `/ready` shows: `last-check.json` in the index's folder, so
 that it goes with the index. How an index is compared is in `rag.index`, what a dropped generation leaves in
@@ -22,6 +23,7 @@ from app.bundle.importing import remove_abandoned
 from app.bundle.staging import STAGING
 from app.generation_upkeep import dropping, finish_drop, tidy_up
 from app.models import Generation, KnowledgeBase, new_id
+from app.service.sites.unused import remove_unused
 from rag.errors import RagError
 from rag.index import IndexReport
 
@@ -73,6 +75,8 @@ class Upkeep:
             _LOG.info("Removed %d files and folders of what had been deleted.", removed)
         files.remove_abandoned_uploads(settings.files_folder)
         files.remove_abandoned_journals(self._services.database, settings.files_folder)
+        if removed := remove_unused(self._services.database):
+            _LOG.info("Removed %d conversations and visitors of page views in which nothing was said.", removed)
         for generation in dropping(self._services):
             finish_drop(self._services, generation)
         tidy_up(self._services)

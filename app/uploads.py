@@ -20,6 +20,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.errors import BadRequest, TooLargeRequest, Unavailable
+from app.facets import PUBLIC
 from app.models import new_id
 
 _LONGEST_FIELD = 1_000_000  # bytes of a form field that is not a file
@@ -65,9 +66,11 @@ class Upload:
 
     def facets(self) -> dict[str, Any]:
         """The form's facets. Raises `BadRequest` unless they are an object of texts, numbers, booleans or lists."""
-        unknown = self.fields.keys() - {"facets", "external_id"}
+        unknown = self.fields.keys() - {"facets", "external_id", PUBLIC}
         if unknown:
-            raise BadRequest(f"The form has no field {min(unknown)!r}: there are files, external_id and facets.")
+            raise BadRequest(
+                f"The form has no field {min(unknown)!r}: there are files, external_id, facets and {PUBLIC}."
+            )
         try:
             facets = json.loads(self.fields.get("facets") or "{}", parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
@@ -77,9 +80,18 @@ class Upload:
         require_facets(facets)
         return facets
 
+    def is_public(self) -> bool | None:
+        """Whether visitors may see the documents; None when the form does not say. Raises `BadRequest`."""
+        given = self.fields.get(PUBLIC)
+        if given not in (None, "", "true", "false"):
+            raise BadRequest(f"{PUBLIC} must be true or false.")
+        return given == "true" if given else None
+
 
 def require_facets(facets: Mapping[str, Any]) -> None:
     """Raises `BadRequest` unless all are texts, numbers, booleans or lists, without control characters."""
+    if PUBLIC in facets:
+        raise BadRequest(f"{PUBLIC} is no facet but a field of its own, which admins set.")
     for name, value in facets.items():
         members = value if isinstance(value, list) else [value]
         if not all(isinstance(member, str | int | float) for member in members):

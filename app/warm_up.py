@@ -1,6 +1,6 @@
 """What is loaded beforehand, so that the first question is as fast as the next: embedder, reranker and indexes.
 
-At the start, and from then on whenever a generation is about to answer.
+At the start, and from then on whenever a generation is about to answer, or messages begin to be routed.
 
 Owns the thread that loads, and what `/ready` says about it. Knows nothing of how any of them is loaded.
 """
@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.bootstrap import Services
+from app.errors import Conflict
 from app.generation_upkeep import open_coming
 from app.models import KnowledgeBase
 from rag import analyzer
@@ -92,10 +93,23 @@ class WarmUp:
         del self.problems["index"]
         while not self._stopping.wait(LOOK_AGAIN_S):
             try:
-                self._warn(open_coming(self._services))
+                self._warn(open_coming(self._services) | self._train_routers())
             except Exception:  # noqa: BLE001  likewise; the generation is opened by the first question
-                _LOG.exception("Generations that will answer cannot be opened.")
+                _LOG.exception("What the next questions need cannot be prepared.")
                 self._stopping.wait(PAUSE_S)
+
+    def _train_routers(self) -> dict[str, str]:
+        """Trains what knowledge bases with customer service route by, where that is new; tells why it cannot be."""
+        problems = {}
+        with self._services.database.read() as session:
+            rows = session.scalars(select(KnowledgeBase)).all()
+        for row in rows:
+            if row.settings.get("service") is not None and not self._stopping.is_set():
+                try:
+                    self._services.router.prepare(row)
+                except Conflict as error:
+                    problems[row.name] = str(error)
+        return problems
 
     def _warn(self, problems: dict[str, str]) -> None:
         """Of generations that will answer; what is told of them already is replaced."""

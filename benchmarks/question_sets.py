@@ -128,16 +128,12 @@ class EmbeddedSet:
         """The product's retriever over the passages of some of the documents."""
         wanted = set(documents)
         indexed: list[IndexedPassage] = []
-        row = 0
-        for passage in self.passages:
-            rows = 1 + len(passage.windows)
+        for passage, vectors in self.with_vectors():
             if passage.document_key in wanted:
                 words = "\n".join((passage.title, *passage.heading_path, passage.text))
-                vectors: Vectors = self._vectors[row : row + rows]
                 front = len(words) - len(passage.text)
                 starts = tuple(front + start for start, _ in passage.windows)
                 indexed.append(IndexedPassage(passage.key, passage.document_key, words, vectors, starts))
-            row += rows
         store = _Store({passage.key: passage for passage in self.passages if passage.document_key in wanted}, indexed)
         index = KnowledgeBaseIndex(
             Path(mkdtemp()),
@@ -148,6 +144,14 @@ class EmbeddedSet:
         index.write_snapshot(store)
         dictionary = Dictionary(Settings().cache_folder)
         return HybridRetriever(index=index, store=store, embeddings=self.embeddings, dictionary=dictionary)
+
+    def with_vectors(self) -> Iterator[tuple[Passage, Vectors]]:
+        """Every passage, and its own vector and those of its windows, float16 [1 + windows, dimension]."""
+        row = 0
+        for passage in self.passages:
+            rows = 1 + len(passage.windows)
+            yield passage, self._vectors[row : row + rows]
+            row += rows
 
     def _chunked(self) -> tuple[list[Passage], list[str]]:
         chunker = Chunker(self._embedder, ChunkerSettings())

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from alembic import context
 
 from app.models import Base, UtcDateTime
+from app.service import tables as _service_tables  # noqa: F401  they join the metadata
 
 connection = context.config.attributes["connection"]
 if connection is None:

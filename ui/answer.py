@@ -111,17 +111,19 @@ def about(message: Json, language: Language) -> str:
 
 
 def made_by(message: Json, language: Language) -> str:
-    """Which answerer and which model made an answer; empty for small talk."""
+    """Which answerer and, where the API tells, which model made an answer; empty for small talk."""
     if message["kind"] == "chat":
         return ""
     if message["answerer"] == "generative":
-        return text("made_by_generative", language, model=message["model"])
+        model = message["model"] or text("made_by_some_model", language)  # customers are not told which
+        return text("made_by_generative", language, model=model)
     return text("made_by_extractive", language)
 
 
 def section(citation: Json) -> str:
     """What a cited place is called: its section, else its document."""
-    return str(citation["heading_path"][-1] if citation["heading_path"] else citation["title"])
+    headings = [each for each in citation["heading_path"] if " | " not in each]  # such are names of a table's columns
+    return str(headings[-1] if headings else citation["title"])
 
 
 def pages(place: Json) -> list[int]:
@@ -188,7 +190,7 @@ def page_picture(api: ApiClient, citation: Json) -> None:
         try:
             numbers: list[int | None] = [*pages(citation)]
             for page in numbers or [None]:
-                st.image(_picture(api, citation["id"], page), width="stretch", output_format="PNG")
+                st.image(_picture(api, api.whose(), citation["id"], page), width="stretch", output_format="PNG")
         except ApiError as error:
             if error.is_unreachable:
                 raise
@@ -202,5 +204,5 @@ def _answers(_api: ApiClient) -> Json:
 
 
 @st.cache_data(max_entries=100, ttl=600, show_spinner=False)
-def _picture(_api: ApiClient, citation: str, page: int | None) -> bytes:
+def _picture(_api: ApiClient, whose: tuple[str, str | None], citation: str, page: int | None) -> bytes:
     return _api.citation_image(citation, page)

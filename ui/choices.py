@@ -85,7 +85,13 @@ def no_knowledge_base(language: Language) -> None:
     style.hello(text("no_knowledge_base", language), text("no_knowledge_base_more", language))
 
 
-@st.cache_data(max_entries=20, show_spinner=False)
-def documents_that_answer(_api: ApiClient, knowledge_base: str, change: int) -> list[dict[str, Any]]:
+def documents_that_answer(api: ApiClient, knowledge_base: str, change: int) -> list[dict[str, Any]]:
     """Documents that can be asked; `change` is the knowledge base's, so that the list is read once a change."""
+    return _documents_that_answer(api, api.whose(), knowledge_base, change)
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _documents_that_answer(
+    _api: ApiClient, whose: tuple[str, str | None], knowledge_base: str, change: int
+) -> list[dict[str, Any]]:
     return [each for each in _api.all_documents(knowledge_base) if each["version"]]

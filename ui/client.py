@@ -40,9 +40,36 @@ class Event:
 class ApiClient:
     """One client serves all sessions of the interface; httpx keeps its connections open."""
 
-    def __init__(self, address: str, admin_key: str | None) -> None:
-        headers = {"Authorization": f"Bearer {admin_key}"} if admin_key else {}
+    def __init__(self, address: str, token: str | None) -> None:
+        """`token` is a sign-in's, or the admin key."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.address = address
+        self.token = token
         self._http = httpx.Client(base_url=address, headers=headers, timeout=httpx.Timeout(120, connect=5))
+
+    def whose(self) -> tuple[str, str | None]:
+        """What tells apart what is remembered for one reader from what is remembered for another."""
+        return self.address, self.token
+
+    def me(self) -> Json:
+        """Who is signed in: `account` or null, `role`, null for nobody, and whether `accounts_exist`."""
+        return self._json("GET", "/api/auth/me")
+
+    def sign_in(self, email: str, password: str, forwarded_for: str = "") -> Json:
+        """The `token`, until when it holds, and the `account`.
+
+        `forwarded_for`: by which addresses the browser came here. Where this machine is among the trusted proxies, the
+        API counts wrong passwords by them; else all who sign in here share one count.
+        """
+        headers = {"X-Forwarded-For": forwarded_for} if forwarded_for else {}
+        return self._json("POST", "/api/auth/sign-in", json={"email": email, "password": password}, headers=headers)
+
+    def sign_out(self) -> None:
+        self._send("POST", "/api/auth/sign-out")
+
+    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """For other clients that stand on this one. Raises `ApiError`."""
+        return self._send(method, path, **arguments)
 
     def answers(self) -> Json:
         """What answers in this installation: `answerer`, `model`, and whether that is a `demonstration` model."""

@@ -1,4 +1,4 @@
-"""What an admin says of a document: title, product, version, audience and language.
+"""What an admin says of a document: title, product, version, audience, language, and whether visitors may see it.
 
 Owns the dialog. It is asked for in the list, which renews itself, and shown by the page, which does not.
 """
@@ -42,9 +42,12 @@ def show_asked(api: ApiClient, language: Language) -> None:
                 index=codes.index(document["language"]),
                 format_func=lambda code: name_of(code, language),
             )
+            is_public = st.toggle(
+                text("is_public", language), document["is_public"], help=text("is_public_help", language)
+            )
             if st.form_submit_button(text("save", language), type="primary"):
                 with problems.shown(api, language):
-                    if change := _change(document, title.strip(), facets, spoken):
+                    if change := _change(document, title.strip(), facets, spoken, is_public):
                         api.change_document(document["id"], change)
                     st.rerun()
 
@@ -57,11 +60,12 @@ def _value(document: Json, facet: str) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _change(document: Json, title: str, facets: dict[str, str], spoken: str) -> Json:
+def _change(document: Json, title: str, facets: dict[str, str], spoken: str, is_public: bool) -> Json:
     """What differs from the document as it was shown."""
     changed = {name: value.strip() or None for name, value in facets.items() if value.strip() != _value(document, name)}
     return {
         **({"title": title} if title and title != document["title"] else {}),
         **({"language": spoken or None} if spoken != document["language"] else {}),
+        **({"is_public": is_public} if is_public != document["is_public"] else {}),
         **({"facets": changed} if changed else {}),
     }

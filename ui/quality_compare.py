@@ -24,7 +24,7 @@ def show(api: ApiClient, language: Language, knowledge_base: str) -> None:
         second = st.selectbox(
             text("golden_second", language), numbers, index=0, format_func=lambda each: _name(language, runs[each])
         )
-    compared = _compared(api, knowledge_base, runs[first]["id"], runs[second]["id"])
+    compared = _compared(api, api.whose(), knowledge_base, runs[first]["id"], runs[second]["id"])
     if compared["settings"]:
         st.html(f'<span class="ad-title">{style.escape(text("golden_differing", language))}</span>')
         rows = [[name, _value(before), _value(after)] for name, (before, after) in compared["settings"].items()]
@@ -34,7 +34,7 @@ def show(api: ApiClient, language: Language, knowledge_base: str) -> None:
 
 
 @st.cache_data(max_entries=20, show_spinner=False)
-def _compared(_api: ApiClient, knowledge_base: str, first: str, second: str) -> Json:
+def _compared(_api: ApiClient, whose: tuple[str, str | None], knowledge_base: str, first: str, second: str) -> Json:
     """By the ids of runs that are done, which never change; a number is given again when the last run is deleted."""
     return _api.compare_golden_runs(knowledge_base, first, second)
 

@@ -6,6 +6,7 @@
 from typing import Final, Literal
 
 from ui.texts_quality import TEXTS as QUALITY_TEXTS
+from ui.texts_service import TEXTS as SERVICE_TEXTS
 
 Language = Literal["en", "zh"]
 
@@ -17,6 +18,17 @@ OWN_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "document_qa": ("Document Q&A", "文档问答"),
     "knowledge_base": ("Knowledge base", "知识库"),
     "all_documents": ("All documents", "全部文档"),
+    "sign_in": ("Sign in", "登录"),
+    "sign_in_more": ("With the account that your admin has made for you.", "请使用管理员为您创建的账户。"),
+    "sign_in_nobody": (
+        "There is no account yet. Whoever runs Answerdesk makes the first on its machine: answerdesk account create",
+        "还没有账户。请由 Answerdesk 的管理员在其所在的机器上创建第一个账户：answerdesk account create",
+    ),
+    "sign_in_wrong": ("E-mail or password is wrong.", "邮箱或密码不正确。"),
+    "sign_in_later": ("Too many attempts. Please wait a moment.", "尝试次数过多，请稍候再试。"),
+    "email": ("E-mail", "邮箱"),
+    "password": ("Password", "密码"),
+    "sign_out": ("Sign out", "退出登录"),
     "new_conversation": ("New conversation", "新对话"),
     "ask_here": ("Ask a question about the product", "请输入您的问题"),
     "ask_document": ("Ask a question about this manual", "就这份手册提问"),
@@ -44,6 +56,7 @@ OWN_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "all_sources": ("All {count} sources", "全部 {count} 个来源"),
     "searching": ("Looking through the manuals…", "正在查阅手册……"),
     "made_by_extractive": ("Quoted from the manuals", "摘自手册原文"),
+    "made_by_some_model": ("a language model", "语言模型"),
     "made_by_generative": ("Written by {model} from the manuals", "由 {model} 根据手册撰写"),
     "about": ("About: {products}", "关于：{products}"),
     "demonstration": (
@@ -149,6 +162,11 @@ OWN_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "version": ("Version", "版本"),
     "audience": ("Audience", "读者"),
     "document_language": ("Language", "语言"),
+    "is_public": ("Visitors may see it", "访客可见"),
+    "is_public_help": (
+        "Visitors of the widget get answers, citations and pages from such documents only.",
+        "网站访客只能看到来自这类文档的回答、引用和页面。",
+    ),
     "save": ("Save", "保存"),
     "document_quality": ("Document quality", "文档质量"),
     "quality_more": (
@@ -245,7 +263,7 @@ OWN_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "status_failed": ("Failed", "失败"),
     "status_cancelled": ("Cancelled", "已取消"),
 }
-TEXTS: Final = OWN_TEXTS | QUALITY_TEXTS
+TEXTS: Final = OWN_TEXTS | QUALITY_TEXTS | SERVICE_TEXTS
 
 
 def text(key: str, language: Language, **values: object) -> str:

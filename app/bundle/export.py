@@ -192,6 +192,7 @@ def _document(row: Document, file: int | None) -> DocumentRecord:
         file=file,
         facets=row.facets,
         edits=row.edits or {},
+        is_public=row.is_public,
         warnings=[(page, message) for page, message in row.warnings],
         page_count=row.page_count,
         passage_count=row.passage_count,

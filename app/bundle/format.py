@@ -39,7 +39,10 @@ from app.bundle.records import (
 from app.errors import BadBundle
 
 FORMAT = max(MEMBERS)
-"""Raised whenever a reader of the number before could not read the file rightly. Format 1 had no golden questions."""
+"""Raised whenever a reader of the number before could not read the file rightly.
+
+Format 1 had no golden questions; format 2 did not say which documents are public, so from it all come as internal.
+"""
 
 PIECE = 1 << 20
 """Bytes read or written at once."""

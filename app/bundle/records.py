@@ -20,7 +20,7 @@ GOLDEN = "golden.jsonl"
 MANIFEST = "manifest.json"
 
 _FIRST = (FILES, FILE_BYTES, DOCUMENTS, PAGES, PASSAGES, VECTORS)
-MEMBERS = {1: _FIRST, 2: (*_FIRST, GOLDEN)}
+MEMBERS = {1: _FIRST, 2: (*_FIRST, GOLDEN), 3: (*_FIRST, GOLDEN)}
 """Of every format that can be read: its members besides the manifest, in the order in which they are hashed."""
 
 MOST = 2**31 - 1
@@ -60,6 +60,7 @@ class DocumentRecord(Record):
     file: Count | None
     facets: Json
     edits: Json = {}
+    is_public: bool = False
     warnings: list[tuple[Count | None, Text]]
     page_count: Count
     passage_count: Count

@@ -246,6 +246,7 @@ class Staging:
             "file_path": "" if record.file is None else paths[record.file],
             "facets": record.facets,
             "edits": record.edits,
+            "is_public": record.is_public,
             "warnings": [list(warning) for warning in record.warnings],
             "page_count": record.page_count,
             "passage_count": record.passage_count,

@@ -7,13 +7,14 @@ formula shows the result that was saved with it.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from lxml.etree import _Element
 
 from ingestion.errors import BrokenFile
 from ingestion.parsers.base import Limits, Source
 from ingestion.parsers.packages import Package, open_package, relation_id, too_large
-from ingestion.parsers.sheet_pages import SheetPages
+from ingestion.parsers.sheet_pages import Row, SheetPages
 from ingestion.parsers.xlsx_formats import BUILT_IN, GENERAL
 from ingestion.parsers.xlsx_sheet import SheetReader, Workbook
 from ingestion.types import DocumentStart, ParsedPage
@@ -36,30 +37,42 @@ class XlsxParser:
         `BrokenFile`, `EmptyFile`, `TooLarge`.
         """
         with open_package(source.path, limits) as package:
-            main = package.main_part("xl")
-            root = package.xml(main)
-            relations = package.relations(main)
-            parts = {relation.kind: relation.target for relation in relations.values()}
-            sheets = [
-                (element.get("name", ""), element.get("state", "visible"), relations[relation_id(element)])
-                for element in root.iterfind("{*}sheets/{*}sheet")
-                if relation_id(element) in relations
-            ]
-            if not sheets:
-                raise BrokenFile(f"{source.path.name} has no sheets: open it in Excel and save it again")
-            workbook = Workbook(
-                _shared_strings(package, parts.get("sharedStrings", ""), limits),
-                _formats(package, parts.get("styles", "")),
-                _is_from_1904(root),
-            )
-            hidden = [name for name, state, relation in sheets if state != "visible" and relation.kind == "worksheet"]
-            visible = [
-                (name, relation.target)
-                for name, state, relation in sheets
-                if state == "visible" and relation.kind == "worksheet"
-            ]
+            workbook, visible, hidden = _opened(package, limits)
             yield DocumentStart(source.external_id, source.title or package.core_title() or source.path.stem)
             yield from _pages(package, workbook, visible, hidden, limits)
+
+
+def rows_of_sheets(path: Path, limits: Limits) -> Iterator[tuple[str, Row]]:
+    """Each visible sheet's name with its rows, as they show them, for readers of tables. Raises as `parse` does."""
+    with open_package(path, limits) as package:
+        workbook, visible, _ = _opened(package, limits)
+        for name, part in visible:
+            for row in SheetReader(package, part, workbook).rows():
+                yield name, row
+
+
+def _opened(package: Package, limits: Limits) -> tuple[Workbook, list[tuple[str, str]], list[str]]:
+    """What cells refer to, the visible sheets with their parts, and the names of the hidden ones."""
+    main = package.main_part("xl")
+    root = package.xml(main)
+    relations = package.relations(main)
+    parts = {relation.kind: relation.target for relation in relations.values()}
+    sheets = [
+        (element.get("name", ""), element.get("state", "visible"), relations[relation_id(element)])
+        for element in root.iterfind("{*}sheets/{*}sheet")
+        if relation_id(element) in relations
+    ]
+    if not sheets:
+        raise BrokenFile(f"{package.name} has no sheets: open it in Excel and save it again")
+    workbook = Workbook(
+        _shared_strings(package, parts.get("sharedStrings", ""), limits),
+        _formats(package, parts.get("styles", "")),
+        _is_from_1904(root),
+    )
+    sheets = [each for each in sheets if each[2].kind == "worksheet"]
+    hidden = [name for name, state, _ in sheets if state != "visible"]
+    visible = [(name, relation.target) for name, state, relation in sheets if state == "visible"]
+    return workbook, visible, hidden
 
 
 def _pages(

@@ -29,8 +29,8 @@ NO_PRODUCT = ""
 class ProductCatalogue(Protocol):
     """What is known of a knowledge base's products."""
 
-    def names(self) -> ProductNames:
-        """As of now: whoever sets a facet is seen by the next question."""
+    def names(self, filter: Mapping[str, object]) -> ProductNames:
+        """As of now: whoever sets a facet is seen by the next question. None that the filter would hide."""
         ...
 
 
@@ -40,7 +40,7 @@ class KnownProducts:
 
     known: ProductNames = field_(default_factory=lambda: ProductNames(()))
 
-    def names(self) -> ProductNames:
+    def names(self, filter: Mapping[str, object]) -> ProductNames:
         return self.known
 
 

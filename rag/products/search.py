@@ -61,7 +61,7 @@ class ProductSearcher:
         context: Mapping[str, object] | None = None,
     ) -> ScopedFound:
         """As the searcher's, in the products that filter, question, `context` or earlier turns name."""
-        names = self._catalogue.names()
+        names = self._catalogue.names(filter or {})
         scope = understood(names, question, history, filter, context)
         given = dict(filter or {})
         search = _Search(self._searcher, names, scope, given, top_k, {} if timings is None else timings)

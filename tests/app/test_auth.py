@@ -26,12 +26,37 @@ def client_of(folder: Path, base_url: str = "http://127.0.0.1:8080", **server: o
     return TestClient(create_app(ScriptedServices(settings, Script())), base_url=base_url)
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:8080", "desk.example", "127.0.0.2"]
-)
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:8080", "127.0.0.2"])
 def test_own_names_are_answered(folder: Path, host: str) -> None:
-    with client_of(folder, allowed_hosts=("desk.example",)) as client:
+    with client_of(folder) as client:
         assert client.get("/api/knowledge-bases", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "desk.example"},
+        {"Host": "help.example"},
+        {"X-Forwarded-For": "203.0.113.9"},
+        {"X-Forwarded-Host": "help.example"},
+        {"Forwarded": "for=203.0.113.9"},
+        {"Via": "1.1 proxy"},
+        {"X-Real-IP": "127.0.0.1"},
+        {"Host": "help.example", "Authorization": "Bearer anything"},
+    ],
+)
+def test_before_there_is_an_account_only_this_machine_is_the_admin(folder: Path, headers: dict[str, str]) -> None:
+    """A proxy in front of an installation that nobody has set up must not make admins of the internet."""
+    public = {"allowed_hosts": ("desk.example",), "public_url": "https://help.example"}
+    with client_of(folder, **public) as client:
+        refused = client.get("/api/knowledge-bases", headers=headers)
+        assert refused.status_code == 401, refused.text
+        assert "account create" in refused.json()["error"]["message"]
+        assert client.get("/api/auth/me", headers=headers).json()["role"] is None
+        assert client.get("/api/knowledge-bases").status_code == 200
+    with client_of(folder, **public, admin_key=KEY) as client:
+        with_key = {**headers, "Authorization": f"Bearer {KEY}"}
+        assert client.get("/api/knowledge-bases", headers=with_key).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,10 @@ def _vectors(value: float) -> Callable[[Draft], None]:
 _RUNS_BEYOND = base64.b64encode(np.array([[5, 0, 400]], "<i4").tobytes()).decode()
 
 SPOILT: dict[str, tuple[Callable[[Draft], None], str]] = {
-    "a newer format": (_assign(manifest={"format": FORMAT + 1}, raw={"later.jsonl": b""}), "format 3 .* this version"),
+    "a newer format": (
+        _assign(manifest={"format": FORMAT + 1}, raw={"later.jsonl": b""}),
+        f"format {FORMAT + 1} .* this version",
+    ),
     "a format of no version": (_assign(manifest={"format": 0}), "format 0 .* this version"),
     "an old format with a member of the new one": (_assign(manifest={"format": 1}), "members are not those"),
     "a new format without its member": (_assign(format=1, manifest={"format": 2}), "members are not those"),
@@ -236,7 +239,7 @@ def test_it_is_refused_and_nothing_is_left(services: Services, tmp_path: Path, w
     assert list(services.settings.files_folder.rglob("*")) == []
 
 
-@pytest.mark.parametrize(("format", "golden"), [(1, []), (FORMAT, ["q0", "q1"])])
+@pytest.mark.parametrize(("format", "golden"), [(1, []), (2, ["q0", "q1"]), (FORMAT, ["q0", "q1"])])
 def test_the_draft_itself_is_sound(services: Services, tmp_path: Path, format: int, golden: list[str]) -> None:
     """Also as the versions before wrote it."""
     Draft(format=format).write(tmp_path / "bundle")
@@ -244,6 +247,8 @@ def test_the_draft_itself_is_sound(services: Services, tmp_path: Path, format: i
     hits = services.retriever(imported.knowledge_base).search("red lamp", top_k=1).hits
     assert [(hit.passage.text, [place.external_id for place in hit.also_at]) for hit in hits] == [(TEXT, ["m1.txt"])]
     assert [question.id for question in all_questions(services, imported.knowledge_base.id)] == golden
+    with services.database.read() as session:
+        assert not any(session.scalars(select(Document.is_public))), "what does not say that it is public is internal"
 
 
 def test_a_directory_of_a_million_members_is_not_read(tmp_path: Path, services: Services) -> None:

@@ -70,6 +70,8 @@ def test_answer_has_the_documented_shape_and_can_be_read_again(tmp_path: Path, d
             "guard": None,
             "not_found": [],
             "choices": [],
+            "products": [],
+            "author": None,
             "understood": None,
             "rating": None,
             "created_at": answer["created_at"],

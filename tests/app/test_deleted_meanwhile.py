@@ -90,6 +90,19 @@ def test_it_stays_deleted_when_the_worker_is_killed(installation: Installation, 
     assert ("Boil" in installation.texts("boil water")) == uploaded_again
 
 
+def test_it_stays_deleted_when_the_upload_failed_and_is_tried_again(installation: Installation) -> None:
+    installation.upload(("faq.jsonl", _records(a="Boil water.", b="Use vinegar.")))
+    installation.work()
+    with installation.services.database.write() as session:
+        session.execute(update(Job).values(status="failed", message="The disk was full."))
+        job_id = session.scalar(select(Job.id))
+    _delete(installation, "b")
+    assert installation.client.post(f"/api/jobs/{job_id}/retry").status_code == 200
+    installation.work()
+    assert _statuses(installation) == {"a": "ready"}
+    assert "vinegar" not in installation.texts("vinegar")
+
+
 def _zipped(texts: Mapping[str, str]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:

@@ -69,10 +69,16 @@ class OpenAIServer:
     request_headers: list[dict[str, str]] = field(default_factory=list)
     sent: int = 0
     hung_up: threading.Event = field(default_factory=threading.Event)
+    port: int = 0
+    """Where it listens; 0 is any free port."""
+
+    def reply_to(self, body: Mapping[str, Any]) -> Reply:
+        """What is answered to this request."""
+        return self.replies.pop(0) if self.replies else self.reply
 
     def __enter__(self) -> "OpenAIServer":
         self._connections: set[socket.socket] = set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_for(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler_for(self))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
@@ -118,7 +124,7 @@ def _handler_for(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             server.requests.append(body)
             server.request_headers.append(dict(self.headers))
-            reply = server.replies.pop(0) if server.replies else server.reply
+            reply = server.reply_to(body)
             try:
                 self._answer(body, reply)
             except (BrokenPipeError, ConnectionResetError):

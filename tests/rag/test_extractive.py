@@ -161,7 +161,13 @@ def test_of_a_sentence_longer_than_an_answer_the_clauses_asked_about_are_quoted_
 def test_a_chinese_procedure_comes_whole() -> None:
     found = answer("怎样给水壶除垢？", hit(CHINESE, near="白醋", heading_path=["保养"]))
     assert quotes(found) == [CHINESE[CHINESE.index("除垢步骤") : CHINESE.index("\n指示灯")]]
-    assert found.text.startswith("摘自*保养*第 41 页：\n\n除垢步骤如下：")
+    assert found.text.startswith("摘自*保养*，第 41 页：\n\n除垢步骤如下：")
+
+
+def test_a_place_is_not_called_by_the_columns_of_its_table() -> None:
+    under = ["10 Error codes", "Code | Meaning | What to do"]
+    found = answer("What does E-42 mean?", hit(CODES, near="E-43", heading_path=under))
+    assert found.text.startswith("From *10 Error codes*, page 41:")
 
 
 @pytest.mark.parametrize("question", ["What does E-42 mean?", "The display shows e42. What do I do?"])

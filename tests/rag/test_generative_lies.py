@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rag.answerers.generative.answerer import GenerativeAnswerer, GenerativeSettings
@@ -110,6 +110,7 @@ SAID = st.lists(
 
 
 @settings(max_examples=400, deadline=None)
+@example(said="'\"1 '", sizes=[], when=WhenNotFound.FLAG)
 @given(SAID, st.lists(st.integers(0, 9), max_size=60), st.sampled_from(WhenNotFound))
 def test_no_unsupported_quotation_is_ever_shown(said: str, sizes: list[int], when: WhenNotFound) -> None:
     events, answer = told(f"{said} {HONEST[0]}", sizes, when)

@@ -14,6 +14,9 @@ class Api:
         self.lists_of_documents = 0
         self.compared: list[tuple[str, str]] = []
 
+    def whose(self) -> tuple[str, None]:
+        return "", None
+
     def golden_candidates(self, knowledge_base: str) -> list[dict[str, Any]]:
         made = {"history": [], "comment": "", "answer": "No.", "cited": [{"document": "b.pdf", "page": 3}]}
         return [{"message_id": f"m{number}", "question": f"Question {number}?", **made} for number in range(30)]

@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,9 @@ _NO_WINDOW_BEHIND = -0.1
 _FARTHEST = -0.12
 """Difference of cosines beyond which a window is simply far: other embedders spread them more than the one that the
 weights were fitted with, and must not drown a code that only one passage has."""
+_COLUMNS = " | "
+"""Between the names of a table's columns, which rows stand under as under a heading; nobody calls a place by them."""
+
 _WITHOUT_CODE = -4.0
 _MOST_WITH_CODE = 3
 """Log-odds for a passage without a code of the question that at most one in so many of the passages found has. Not
@@ -95,7 +99,8 @@ class ReadHit:
         printed = "" if over is None else passage.text[over.start : over.end]
         if printed and not is_one_of(names_of(passage.heading_path), printed):
             return printed
-        return passage.heading_path[-1] if passage.heading_path else passage.title or passage.external_id
+        headings = [each for each in passage.heading_path if _COLUMNS not in each]
+        return headings[-1] if headings else passage.title or passage.external_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +132,17 @@ def _codes_of(read: ReadHit) -> frozenset[str]:
 
 def read_hit(hit: Hit) -> ReadHit:
     passage = hit.passage
-    layout = layout_of(passage.text, passage.heading_path)
-    terms = tuple(frozenset(content_terms(passage.text[unit.start : unit.end])) for unit in layout.units)
-    front = frozenset(content_terms(" ".join((passage.title, *passage.heading_path))))
-    return ReadHit(hit, layout, terms, front)
+    return ReadHit(hit, *_read(passage.text, passage.title, passage.heading_path))
+
+
+@lru_cache(maxsize=512)  # most questions are about the same few passages; some 30 kB each
+def _read(
+    text: str, title: str, heading_path: tuple[str, ...]
+) -> tuple[Layout, tuple[frozenset[str], ...], frozenset[str]]:
+    """A passage's layout, the terms of each of its units, and those of title and headings."""
+    layout = layout_of(text, heading_path)
+    terms = tuple(frozenset(content_terms(text[unit.start : unit.end])) for unit in layout.units)
+    return layout, terms, frozenset(content_terms(" ".join((title, *heading_path))))
 
 
 def inverse_frequencies(

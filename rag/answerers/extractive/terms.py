@@ -42,6 +42,12 @@ _TOKEN = re.compile(
 """Words, numbers and codes, Chinese, and operators: a question may be about `&&`."""
 _PART = re.compile(r"[A-Za-z\u00c0-\u024f]+|\d+")
 
+_MEASURE_ASKED = re.compile(
+    r"\bhow (?:long|old|far|often|large|big|high|tall|fast|heavy|wide|deep|hot|cold|loud|thick|strong|quick(?:ly)?)\b",
+    re.IGNORECASE,
+)
+"""Asks for a number as 多大 does; the passage that has it seldom says that something is big."""
+
 _DATE_ASKED = re.compile(
     r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|century|decade)\b|何时|什么时[候间]|哪一?[年天月日]|日期|年份",
     re.IGNORECASE,
@@ -86,7 +92,7 @@ _A_NAME = re.compile(r"(?<=[a-z,] )[A-Z]")
 def content_terms(text: str) -> list[str]:
     """The terms of a text in order, function words left out."""
     terms: list[str] = []
-    for match in _TOKEN.finditer(simplified(text)):
+    for match in _TOKEN.finditer(_MEASURE_ASKED.sub("how", simplified(text))):
         token = match[0]
         if token[0] >= "\u3400":
             for piece in _CHINESE_FUNCTION_WORDS.sub(" ", token).split():

@@ -18,7 +18,8 @@ _OPENING = {"“": 0, "„": 0, "‟": 0, "〝": 0, "«": 1, "「": 2, "﹁": 2,
 _CLOSING = {"”": 0, "〞": 0, "〟": 0, "»": 1, "」": 2, "﹂": 2, "』": 3, "﹄": 3, "›": 5}
 _EITHER = {'"': 6, "＂": 6}  # of their own: one that closed a curly mark could be read as opening the next quotation
 _SINGLE = 4
-_MARK = re.compile("[\"＂“”„‟〝〞〟«»「」﹁﹂『』﹃﹄‘’‚‹›']")
+_MARKS = "\"＂“”„‟〝〞〟«»「」﹁﹂『』﹃﹄‘’‚‹›'"
+_MARK = re.compile(f"[{_MARKS}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,11 @@ def marks_in(text: str, before: str) -> Marks:
         left = text[place - 1] if place else before
         right = text[place + 1 : place + 2]
         if mark in "'’":
-            # Otherwise an apostrophe. A straight mark opens in front of a word, either closes behind one.
+            # Otherwise an apostrophe. A straight mark opens in front of a word, also where other marks that may go
+            # stand between; either closes behind one.
             if _SINGLE in opened and not (right.isalnum() and left.isalnum()):
                 pairs.append((opened.pop(_SINGLE), place))
-            elif mark == "'" and not left.isalnum() and text[place:].lstrip("'")[:1].isalnum():
+            elif mark == "'" and not left.isalnum() and text[place:].lstrip(_MARKS)[:1].isalnum():
                 opened[_SINGLE] = place
         elif mark in _EITHER and _EITHER[mark] not in opened and left.isdigit():
             inches.append(place)

@@ -1,0 +1,1 @@
+"""People who sign in: their accounts, their sessions, and who a request is from."""

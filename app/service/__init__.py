@@ -1,0 +1,1 @@
+"""Customer service: who handles a message, scripted tasks, people, catalogues, and the company's own sites."""

@@ -1,0 +1,1 @@
+"""Decision tables: rules that an admin writes, over what is known of a conversation."""

@@ -1,0 +1,1 @@
+"""People: hand-offs, the inbox, who is there, and what becomes of what agents answered."""
