@@ -21,6 +21,9 @@ CATALOGUE_NAME = "sample-catalogue"
 PORT_SETTING = "ANSWERDESK_UI__SHOP_PORT"
 
 _SHIPPED = Path(server.__file__).parent
+_FLOWS = {"return_request": "return", "compare_products": "product_search", "stock": "product_search"}
+"""What begins the flows that are not named like an intent."""
+
 _GREETING = {
     "en": "Hello! Ask me about the machines, an order or a return. Answers come from the manuals, with the page.",
     "zh": "您好！机器使用、订单、退货，都可以问我。回答来自说明书，并附上出处页面。",
@@ -80,7 +83,10 @@ class DemonstrationShop:
         api.put(f"{here}/public", json={"is_public": True}).raise_for_status()
         self._fill_catalogue(api)
         if "service" not in own:
-            service = {"catalogue": CATALOGUE_NAME, "intents": {"return_request": {"flow": "return"}}}
+            service = {
+                "catalogue": CATALOGUE_NAME,
+                "intents": {intent: {"flow": flow} for intent, flow in _FLOWS.items()},
+            }
             api.patch(here, json={"settings": {"service": service}}).raise_for_status()
         new = {"name": SITE_NAME, "knowledge_base": knowledge_base, "settings": {"greeting": _GREETING}}
         made = api.post("/api/sites", json={**new, "origins": self._origins})

@@ -176,10 +176,10 @@ class Desk:
         yield self._finished(turn, replace(answer, text=text, details=details), {FAILURES: 0})
 
     def _person(self, turn: _Turn, wanted: HandOffWanted) -> Generator[AnswerEvent]:
-        """Hands the conversation over. A flow that was waiting ends: whoever comes sees how far it was."""
+        """Hands the conversation over. A flow that was waiting ends with that (`app.service.handoff.opening`)."""
         text = self._reply(turn, wanted)
         yield Token(text)
-        yield self._finished(turn, self._words(turn, AnswerKind.HAND_OFF, text), {FLOW: None, FAILURES: 0}, wanted)
+        yield self._finished(turn, self._words(turn, AnswerKind.HAND_OFF, text), {FAILURES: 0}, wanted)
 
     def _with_person(self, turn: _Turn, events: Generator[AnswerEvent]) -> Generator[AnswerEvent]:
         """A flow's events; where it calls a person, what the customer is told of that stands behind its words."""

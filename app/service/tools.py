@@ -15,6 +15,8 @@ from app.errors import Conflict
 from app.models import KnowledgeBase
 from app.scope import Scope
 from app.service.catalogue.catalogue import Catalogue
+from app.service.catalogue.products import ComparedRow, Value
+from app.service.catalogue.vocabulary import vocabulary
 from app.service.decisions.decisions import Decision
 from app.service.handoff.opening import service_settings
 from app.settings import secret
@@ -48,7 +50,11 @@ class DeskTools:
         found = self._catalogue().comparison_in(text, language=language)
         if found is None:
             return ()
-        rows = [(row.attribute, row.a, row.b) for row in found.rows if (row.a, row.b) != (None, None)]
+        rows = [
+            (vocabulary().label(row.attribute, language), *(_with_unit(each, row) for each in (row.a, row.b)))
+            for row in found.rows
+            if (row.a, row.b) != (None, None)
+        ]
         return [("", found.a.name, found.b.name), *rows]
 
     def decide(self, table: str, features: Mapping[str, Any]) -> Decision:
@@ -75,3 +81,9 @@ class DeskTools:
             scope = Scope(workspace_id=self._knowledge_base.workspace_id)
             catalogue = scope.knowledge_base(session, named)
         return self._services.catalogues.of(catalogue)
+
+
+def _with_unit(value: Value | None, row: ComparedRow) -> Value | None:
+    """A price with its currency, which only the row knows; what else is a number stands as the file has it."""
+    is_price = row.attribute == "price" and isinstance(value, int | float) and row.unit
+    return f"{value:,.2f} {row.unit}" if is_price else value

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rag.language import Language
 from rag.types import Answer
 
 ROUTING = "routing"
@@ -41,11 +42,14 @@ class HandOffReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HandOffWanted:
-    """A person is to take the conversation over. `note` tells the agent why, in a sentence."""
+    """A person is to take the conversation over. `note` tells the agent why, in a sentence, by language or in one."""
 
     reason: HandOffReason
     skill_group: str = "general"
-    note: str = ""
+    note: str | Mapping[Language, str] = ""
+
+    def note_in(self, language: Language) -> str:
+        return self.note if isinstance(self.note, str) else self.note[language]
 
 
 @dataclass(frozen=True, slots=True)

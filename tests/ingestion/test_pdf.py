@@ -18,6 +18,23 @@ def test_wrapped_lines_become_a_paragraph(tmp_path: Path) -> None:
     check_page(path, page)
 
 
+def test_a_number_keeps_to_its_unit_at_the_end_of_a_line(tmp_path: Path) -> None:
+    """There was room for "15", but not for "15 minutes"; a line that ends far from the margin ended on purpose."""
+    flowing = [
+        "Descaler is an acid. Wear gloves and glasses, and rinse splashes",
+        "in your eyes with plenty of fresh clean water for at least",
+        "15 minutes. Then see a doctor.",
+    ]
+    broken = ["What you need", "2 sponges and a bucket"]
+
+    def draw(canvas: Canvas) -> None:
+        y = write(canvas, flowing)
+        write(canvas, broken, y=y - 40)
+
+    _, [page] = parse(make_pdf(tmp_path / "a.pdf", [draw]))
+    assert [text for _, text in blocks(page)] == [" ".join(flowing), "\n".join(broken)]
+
+
 @pytest.mark.parametrize(
     ("given_title", "metadata", "expected"),
     [

@@ -81,7 +81,8 @@ function history(all) {
   const line = (each) => {
     const rated = each.rating === null ? "" : say("rated", { stars: each.rating });
     const what = [say(`status_${each.status}`), each.skill_group, each.agent?.name, rated].filter(Boolean).join(" · ");
-    return make("li", {}, make("time", {}, clock(each.created_at)), ` ${what}`);
+    const comment = each.rating_comment && make("q.comment", {}, each.rating_comment);
+    return make("li", {}, make("time", {}, clock(each.created_at)), ` ${what}`, comment);
   };
   return all.length > 0 ? make("ul.history", {}, all.map(line)) : null;
 }

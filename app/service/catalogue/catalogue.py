@@ -20,7 +20,7 @@ from app.service.catalogue.index import CatalogueIndex
 from app.service.catalogue.products import ComparedProducts, FoundProduct, Item, PriceSource, ProductResults
 from app.service.catalogue.quantities import folded
 from app.service.catalogue.reading import read_catalogue
-from app.service.catalogue.vocabulary import plain
+from app.service.catalogue.vocabulary import NAMES_IN, is_name, plain
 from rag.dictionary import Dictionary
 from rag.language import Language, language_of
 from rag.types import Vector
@@ -30,12 +30,6 @@ _COMPARES = re.compile(
     r"\b(?:compar\w*|differ\w*|versus|vs|or|better|between|than)\b|对比|比较|区别|差别|差异|不同|哪个|哪款|还是|\bpk\b|和|与|跟"
 )
 LONGEST_QUESTION = 1_000
-
-_NAMES_IN: dict[Language, tuple[str, ...]] = {
-    "en": ("name en", "english name", "英文名", "英文名称"),
-    "zh": ("name zh", "chinese name", "中文名", "中文名称", "名称"),
-}
-"""Attributes that are a product's name in a language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +191,7 @@ class Catalogue:
         return found
 
     def _found(self, item: Item, language: Language, score: float = 0.0) -> FoundProduct:
-        named = [item.attributes[each] for each in item.attributes if plain(each) in _NAMES_IN[language]]
+        named = [item.attributes[each] for each in item.attributes if plain(each) in NAMES_IN[language]]
         name = named[0] if named and isinstance(named[0], str) else item.name
         return FoundProduct(
             item.sku,
@@ -215,5 +209,4 @@ class Catalogue:
 
 
 def _other_names(item: Item) -> tuple[str, ...]:
-    known = {name for names in _NAMES_IN.values() for name in names}
-    return tuple(str(value) for name, value in item.attributes.items() if plain(name) in known)
+    return tuple(str(value) for name, value in item.attributes.items() if is_name(name))

@@ -5,18 +5,24 @@ Owns when two values are the same. Knows no storage.
 
 from app.service.catalogue.facts import flag_of, parts_of, quantity_of
 from app.service.catalogue.products import ComparedProducts, ComparedRow, FoundProduct, Value
+from app.service.catalogue.vocabulary import is_name
 
 _ROUNDING = 1e-9
 
 
 def compared(a: FoundProduct, b: FoundProduct) -> ComparedProducts:
-    """All attributes that either has: price and stock first, then in the order of `a`, then what only `b` has."""
+    """All attributes that either has: price and stock first, then in the order of `a`, then what only `b` has.
+
+    Names in other languages are none of them.
+    """
     rows = [_row("price", a.price, b.price, a.currency if a.currency == b.currency else "")]
     if a.currency != b.currency and a.price is not None and b.price is not None:
         rows = [ComparedRow("price", f"{a.price:g} {a.currency}".strip(), f"{b.price:g} {b.currency}".strip(), None)]
     stocks = [float(each) if each is not None else None for each in (a.stock, b.stock)]
     rows.append(_row("stock", stocks[0], stocks[1]))
     for name in dict.fromkeys((*a.attributes, *b.attributes)):
+        if is_name(name):  # they stand above
+            continue
         rows.append(_row(name, a.attributes.get(name), b.attributes.get(name)))
     return ComparedProducts(a, b, tuple(rows))
 

@@ -57,6 +57,11 @@ class Column:
         own = plain(self.name)
         return tuple(dict.fromkeys((own, *(self.concept.names if self.concept else ()))))
 
+    @property
+    def is_kind_of_product(self) -> bool:
+        """Whether its values are what products are: kettle, grinder."""
+        return self.kind is ColumnKind.CHOICE and self.concept is not None and self.concept.name == "type"
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

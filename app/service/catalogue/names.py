@@ -20,6 +20,9 @@ _TOKEN = re.compile(r"[a-z0-9]+(?:[.'’][a-z0-9]+)*")
 _CHINESE = re.compile(r"[㐀-鿿]")
 _MOST_WORDS = 6
 _MOST_LOOKED_UP = 5_000  # values that the dictionary is asked for
+_HAVING = re.compile(
+    r"\b(?:with|without|has|(?<!you )have|having|includ\w+|plus|no|built[ -]in|integrated)\b|[带含配]|内置"
+)
 _COLOUR_SIGNS = frozenset("色款")
 
 
@@ -57,13 +60,21 @@ class Names:
         for each in found:
             if all(each.end <= other.start or each.start >= other.end for other in kept):
                 kept.append(each)
-        return [self._narrowed(each) for each in sorted(kept, key=lambda each: each.start)]
+        return [self._narrowed(each, question) for each in sorted(kept, key=lambda each: each.start)]
 
-    def _narrowed(self, named: Named) -> Named:
-        """A word that is a value of several columns means the one that most products have."""
+    def _narrowed(self, named: Named, question: str) -> Named:
+        """A word that is a value of several columns means the one that most products have.
+
+        What is a kind of product here, and in others a part ("grinder"), is the part only behind "with" and the like.
+        """
         columns = list(dict.fromkeys(column for column, _ in named.means))
         if len(columns) == 1:
             return named
+        kinds = [name for name in columns if self._facts.columns[name].is_kind_of_product]
+        before, after = question[: named.start], question[named.end :]
+        is_part = _HAVING.search(before) or (before.endswith("有") and after.startswith("的"))
+        if kinds and not is_part:
+            return Named(named.start, named.end, tuple(each for each in named.means if each[0] in kinds))
         best = max(
             columns, key=lambda name: (self._facts.columns[name].kind is ColumnKind.FLAG, self._rows(named, name))
         )

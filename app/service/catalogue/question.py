@@ -23,6 +23,9 @@ _NEGATION = re.compile(
     r"(?:(?:any|a|an|the|in|with|made|of|from|for|is|are|be)\s+)*"
     r"|(?:不要|不想要|不需要|不是|不含|不带|不能|没有|除了|除开|不|非|无|别)(?:有|带|用|要)?\s*)$"
 )
+_A_NOT_A = re.compile(r"([㐀-鿿])[不没]\1")
+"""有没有, 是不是, 防不防水: asks whether, and negates nothing."""
+
 _NEGATED_AFTER = re.compile(r"^(?:-|\s)free\b|^的?(?:都|全)?(?:不要|除外|以外|不行)")
 _GOES_ON = re.compile(r"^\s*(?:,?\s*(?:or|nor|and)\b|或者|或|和|与|、|,)\s*(?:(?:any|a|an|the)\s)?\s*$")
 
@@ -50,7 +53,7 @@ class QuestionReader:
 
     def read(self, text: str) -> Wanted:
         """What `text` wants of the products."""
-        question = folded(text)
+        question = _A_NOT_A.sub(r"  \1", folded(text))
         sorting, question = self._sorting(question)
         stock, question = self._stock(question)
         bounds, cannot, question = self._bounds.read(question)

@@ -3,6 +3,7 @@
 Owns looking them up. An entry says nothing about any product: it only joins names for one thing.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,15 @@ from typing import Any
 import yaml
 
 from app.service.catalogue.quantities import MONEY, folded, unit_of
+from rag.language import Language
+
+NAMES_IN: Mapping[Language, tuple[str, ...]] = {
+    "en": ("name en", "english name", "英文名", "英文名称"),
+    "zh": ("name zh", "chinese name", "中文名", "中文名称", "名称"),
+}
+"""Attributes that are a product's name in a language."""
+
+_CHINESE = re.compile(r"[㐀-鿿]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,24 @@ class Vocabulary:
     def concept(self, header: str) -> Concept | None:
         """What an attribute's header means, as far as it is known."""
         return self.concept_by_name.get(plain(header))
+
+    def label(self, header: str, language: Language) -> str:
+        """A column's name for readers of a language: its own, or what shops call it there, as far as that is known."""
+        if _CHINESE.search(header) and language == "zh":
+            return header
+        own = header.replace("_", " ")
+        if language == "en" and not _CHINESE.search(header):
+            return own[:1].upper() + own[1:]
+        concept = self.concept(header)
+        names = (*(concept.names if concept else ()), *(name for name in self.columns if self.columns[name] == header))
+        known = [name for name in names if bool(_CHINESE.search(name)) == (language == "zh")]
+        label = known[0] if known else own
+        return label[:1].upper() + label[1:]
+
+
+def is_name(header: str) -> bool:
+    """Whether an attribute is a product's name in some language."""
+    return any(plain(header) in names for names in NAMES_IN.values())
 
 
 def plain(header: str) -> str:

@@ -354,12 +354,15 @@ class Going:
         return texts.shown("–" if value is None else value, self._turn.language).replace("|", "/")
 
     def _line(self, product: Mapping[str, Any]) -> str:
-        """A product in a line: its name, and what it costs where that is known."""
-        name = texts.shown(product.get("name") or product.get("sku"), self._turn.language)
-        price, currency = product.get("price"), product.get("currency") or ""
-        if not isinstance(price, int | float):
-            return name
-        return f"{name} ({f'{price:,.2f} {currency}'.strip()})"
+        """A product in a line: its name, what it costs, and whether there is any, as far as that is known."""
+        language = self._turn.language
+        price, stock = product.get("price"), product.get("stock")
+        told = [texts.shown(product.get("name") or product.get("sku"), language)]
+        if isinstance(price, int | float):
+            told.append(f"{price:,.2f} {product.get('currency') or ''}".strip())
+        if isinstance(stock, int):
+            told.append(words.PHRASES[language].in_stock if stock > 0 else words.PHRASES[language].sold_out)
+        return " · ".join(told)
 
     def _say(self, text: str) -> Token:
         gap = "\n\n" if self._said else ""

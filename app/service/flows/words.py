@@ -98,6 +98,8 @@ class Phrases(NamedTuple):
     lost: str
     back_to: str
     no_manuals: str
+    in_stock: str
+    sold_out: str
 
 
 PHRASES: dict[Language, Phrases] = {
@@ -109,6 +111,8 @@ PHRASES: dict[Language, Phrases] = {
         lost="I am sorry, I cannot go on with this. Somebody will help you.",
         back_to="Back to “{}”:",
         no_manuals="I cannot look into our manuals just now.",
+        in_stock="in stock",
+        sold_out="sold out",
     ),
     "zh": Phrases(
         yes="是",
@@ -118,5 +122,7 @@ PHRASES: dict[Language, Phrases] = {
         lost="很抱歉，我无法继续办理，将由人工为您服务。",
         back_to="回到“{}”：",
         no_manuals="目前暂时无法查阅手册。",
+        in_stock="有货",
+        sold_out="缺货",
     ),
 }

@@ -140,24 +140,24 @@ def hand_off_shape(database: Database, hand_off_id: str) -> HandOffShape:
 
 def hand_off_shapes(session: Session, rows: Sequence[HandOff]) -> list[HandOffShape]:
     """In the order of the rows."""
-    found: dict[str, tuple[str, Conversation, str | None, int | None]] = {}
+    found: dict[str, tuple[str, Conversation, str | None, ConversationRating | None]] = {}
     last: dict[str, LastMessageShape] = {}
     served = {each: presence.served_groups(session, each) for each in {row.workspace_id for row in rows}}
     for part in in_parts(rows):
         beside = (
-            select(HandOff.id, KnowledgeBase.name, Conversation, Account.name, ConversationRating.stars)
+            select(HandOff.id, KnowledgeBase.name, Conversation, Account.name, ConversationRating)
             .join(Conversation, Conversation.id == HandOff.conversation_id)
             .join(KnowledgeBase, KnowledgeBase.id == HandOff.knowledge_base_id)
             .outerjoin(Account, Account.id == HandOff.agent_id)
             .outerjoin(ConversationRating, ConversationRating.conversation_id == HandOff.conversation_id)
             .where(HandOff.id.in_([row.id for row in part]))
         )
-        for hand_off_id, name, conversation, agent, stars in session.execute(beside):
-            found[hand_off_id] = (name, conversation, agent, stars)
+        for hand_off_id, name, conversation, agent, rating in session.execute(beside):
+            found[hand_off_id] = (name, conversation, agent, rating)
         last |= _last_messages(session, [row.conversation_id for row in part])
     shapes = []
     for row in rows:
-        knowledge_base, of_row, agent_name, stars_given = found[row.id]
+        knowledge_base, of_row, agent_name, given = found[row.id]
         groups = served[row.workspace_id]
         shapes.append(
             HandOffShape.of(
@@ -166,7 +166,7 @@ def hand_off_shapes(session: Session, rows: Sequence[HandOff]) -> list[HandOffSh
                 conversation=of_row,
                 agent=agent_name,
                 last_message=last.get(row.conversation_id),
-                rating=stars_given,
+                rating=given,
                 is_everybodys=groups is not None and row.skill_group not in groups,
             )
         )

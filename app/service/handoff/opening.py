@@ -17,7 +17,7 @@ from app.service.handoff import presence
 from app.service.handoff.changes import touched
 from app.service.handoff.office_hours import is_open, next_opening
 from app.service.handoff.sentences import language_in, opening_words, queue_sentence, sentence
-from app.service.handoff.states import Status, give_to_people, open_in
+from app.service.handoff.states import Status, end_flow, give_to_people, open_in
 from app.service.settings import ServiceSettings
 from app.service.tables import HandOff, Typing
 from app.service.turn import HAND_OFF, HandOffWanted
@@ -93,7 +93,7 @@ def open_hand_off(
             skill_group=wanted.skill_group,
             status=Status.QUEUED.value,
             reason=wanted.reason.value,
-            summary=_summary(session, conversation.id, wanted.note, language),
+            summary=_summary(session, conversation.id, wanted.note_in(language), language),
             passages=_passages(session, conversation.id, answer),
             state=dict(conversation.state),
             passed_over=[],
@@ -101,6 +101,7 @@ def open_hand_off(
             created_at=at,
         )
         session.add(row)
+    end_flow(conversation, row)
     is_left_to_assistant = row.status == Status.QUEUED and conversation.handler != PEOPLE
     groups = [row.skill_group, wanted.skill_group] if is_left_to_assistant else []
     group = _group_that_comes(session, knowledge_base, groups, at)

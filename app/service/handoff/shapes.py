@@ -55,7 +55,8 @@ class HandOffShape(Shape):
     claimed_at: datetime | None
     answered_at: datetime | None
     ended_at: datetime | None
-    rating: int | None
+    rating: int | None = Field(description="Stars, 1 to 5, of the conversation.")
+    rating_comment: str = Field(description="What the customer wrote with them; empty without.")
     change: int
 
     @classmethod
@@ -67,7 +68,7 @@ class HandOffShape(Shape):
         conversation: Conversation,
         agent: str | None,
         last_message: LastMessageShape | None,
-        rating: int | None,
+        rating: ConversationRating | None,
         is_everybodys: bool,
     ) -> "HandOffShape":
         named = {name: getattr(row, name) for name in cls.model_fields if name in HandOff.__table__.columns}
@@ -79,7 +80,8 @@ class HandOffShape(Shape):
             agent=PersonShape(id=row.agent_id, name=agent or "") if row.agent_id else None,
             customer=conversation.customer,
             last_message=last_message,
-            rating=rating,
+            rating=rating.stars if rating is not None else None,
+            rating_comment=rating.comment if rating is not None else "",
             is_everybodys=is_everybodys,
         )
 

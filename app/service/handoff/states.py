@@ -11,8 +11,8 @@ What holds after every transaction:
 1. A conversation has one hand-off at most that is open, which is queued or claimed.
 2. `conversation.handler` is `people` while one is claimed, and `assistant` while none is open. While it is queued it is
    `people` if somebody is there to come, else `assistant`, who goes on answering.
-3. What a flow was waiting for ends when people take over, so that no later message of the customer's is taken for an
-   answer to it; `hand_off.state` keeps it for agents.
+3. What a flow was waiting for ends when people are called, and again when they take over, so that no later message of
+   the customer's is taken for an answer to it; `hand_off.state` keeps it for agents.
 4. A claimed one has one agent, and a queued one has none. Those that have ended keep the agent they ended with.
 
 Who changes a hand-off locks first the conversation's row, then the hand-off's, and raises the inbox's change number
@@ -97,11 +97,17 @@ def claim_for(session: Session, conversation: Conversation, row: HandOff, agent_
 
 
 def give_to_people(conversation: Conversation, row: HandOff) -> None:
-    """People take the customer's next message. A flow that was waiting ends; the hand-off keeps how far it was."""
+    """People take the customer's next message. A flow that was waiting ends."""
+    end_flow(conversation, row)
+    conversation.handler = PEOPLE
+    conversation.state = {**conversation.state, FAILURES: 0}
+
+
+def end_flow(conversation: Conversation, row: HandOff) -> None:
+    """Ends what a flow was waiting for, if one was; the hand-off keeps how far it was."""
     if conversation.state.get(FLOW) is not None:
         row.state = dict(conversation.state)
-    conversation.handler = PEOPLE
-    conversation.state = {**conversation.state, FLOW: None, FAILURES: 0}
+        conversation.state = {**conversation.state, FLOW: None}
 
 
 def put_back(session: Session, row: HandOff, at: datetime) -> None:

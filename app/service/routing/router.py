@@ -31,10 +31,14 @@ _ALTERNATIVES = 3
 _LEAST_ALTERNATIVE = 0.01
 
 _ABUSES_BEFORE_HAND_OFF = 1
+"""So many failures make an insult one that a person should hear."""
+
+_ABUSIVE: Mapping[Language, str] = {
+    "en": "Is abusive after an answer that found nothing.",
+    "zh": "没有找到答案之后出言不逊。",
+}
 _BEFORE_FLOWS = frozenset((HandOffReason.ASKED_FOR, HandOffReason.SENSITIVE))
 """Not anger: why something is sent back may be told angrily, and is an answer all the same."""
-
-"""So many failures make an insult one that a person should hear."""
 
 _GOES_TO_PEOPLE: Mapping[str, HandOffReason] = {
     "talk_to_person": HandOffReason.ASKED_FOR,
@@ -122,7 +126,7 @@ class Router:
             return Routing(Handler.REFUSAL, reason=Why.INJECTION, alternatives=found.alternatives)
         failures = _failures(state)
         if found.handler is Handler.KNOWLEDGE and failures >= settings.failures_before_hand_off:
-            wanted = HandOffWanted(HandOffReason.REPEATED_FAILURE, note=f"{failures} answers in a row found nothing.")
+            wanted = HandOffWanted(HandOffReason.REPEATED_FAILURE, note=_found_nothing(failures))
             return replace(found, handler=Handler.HAND_OFF, confidence=1.0, reason=Why.FAILURES, hand_off=wanted)
         return found
 
@@ -136,7 +140,7 @@ class Router:
     def _said_outright(self, text: str, state: Mapping[str, object]) -> Routing | None:
         small_talk = small_talk_in(text)
         if small_talk is SmallTalk.ABUSE and _failures(state) >= _ABUSES_BEFORE_HAND_OFF:
-            wanted = HandOffWanted(HandOffReason.ANGER, note="Is abusive after an answer that found nothing.")
+            wanted = HandOffWanted(HandOffReason.ANGER, note=_ABUSIVE)
             return Routing(Handler.HAND_OFF, reason=Why.ABUSE, hand_off=wanted)
         if small_talk is not None:
             reply: dict[Language, str] = {
@@ -178,16 +182,23 @@ class Router:
         if rule.reply is not None:
             return replace(found, handler=Handler.CHAT, reply=rule.reply)
         if rule.hand_off is not None:
-            wanted = HandOffWanted(reason or HandOffReason.ASKED_FOR, rule.hand_off, f"Intent: {found.intent}.")
+            wanted = HandOffWanted(reason or HandOffReason.ASKED_FOR, rule.hand_off, _intent_note(found.intent))
             return replace(found, handler=Handler.HAND_OFF, hand_off=wanted)
         flow = rule.flow or found.intent
         if flow in allowed:
             return replace(found, handler=Handler.FLOW, flow=flow)
         if reason is not None:
-            return replace(
-                found, handler=Handler.HAND_OFF, hand_off=HandOffWanted(reason, note=f"Intent: {found.intent}.")
-            )
+            wanted = HandOffWanted(reason, note=_intent_note(found.intent))
+            return replace(found, handler=Handler.HAND_OFF, hand_off=wanted)
         return replace(found, reason=Why.NOTHING_SET)
+
+
+def _found_nothing(failures: int) -> Mapping[Language, str]:
+    return {"en": f"{failures} answers in a row found nothing.", "zh": f"连续 {failures} 次没有找到答案。"}
+
+
+def _intent_note(intent: str) -> Mapping[Language, str]:
+    return {"en": f"Intent: {intent}.", "zh": f"意图：{intent}。"}
 
 
 def _failures(state: Mapping[str, object]) -> int:

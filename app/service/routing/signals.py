@@ -5,6 +5,7 @@ less plainly is left to the classifier. Knows no handlers.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 
 from app.service.turn import HandOffReason
 from rag.chinese import simplified
+from rag.language import Language
 
 _RULES_FILE = Path(__file__).parent / "signals.yaml"
 
@@ -22,10 +24,10 @@ _LOOKED_AT = 2000
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """Why a person is wanted; `note` tells the agent in a sentence."""
+    """Why a person is wanted; `note` tells the agent in a sentence, in the language of the conversation."""
 
     reason: HandOffReason
-    note: str
+    note: Mapping[Language, str]
 
 
 def signal_in(text: str) -> Signal | None:

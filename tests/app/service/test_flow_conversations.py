@@ -17,10 +17,11 @@ from fastapi.testclient import TestClient
 from app.bootstrap import Services, build_services
 from app.main import create_app
 from app.sample.shop.api import Shop
+from app.sample.shop.goods import CATALOGUE
 from app.service.flows.checks import checked
 from app.service.flows.schema import SLOT_TYPES, STEP_KINDS
 from app.service.routing.router import Routing
-from app.service.turn import Handler
+from app.service.turn import Handler, HandOffReason, HandOffWanted
 from app.worker import run_until_idle
 from model_runtime.fakes import HashingEmbedder
 from tests.app.live_app import live
@@ -65,6 +66,9 @@ steps:
   - {id: out, kind: say, text: {en: Sorry, zh: 抱歉}}
 """
 
+A_PERSON = "请帮我转人工"
+PERSON = HandOffWanted(HandOffReason.ASKED_FOR, note={"en": "Asked for a person.", "zh": "要求人工客服。"})
+
 
 class Names:
     """Routes messages that name a flow to it, and everything else to the manuals."""
@@ -73,8 +77,8 @@ class Names:
         named = text.partition(":")[0] if ":" in text else None
         return Routing(Handler.FLOW, flow=named) if named else Routing(Handler.KNOWLEDGE)
 
-    def person_asked_for(self, text: str) -> None:
-        """Nobody asks for one here in so many words."""
+    def person_asked_for(self, text: str) -> Routing | None:
+        return Routing(Handler.HAND_OFF, hand_off=PERSON) if text == A_PERSON else None
 
 
 def services_in(folder: Path, shop_url: str) -> Services:
@@ -171,3 +175,41 @@ def test_the_same_in_chinese(desk: SimpleNamespace) -> None:
     assert say(client, conversation, "order_status: 我的订单到哪了")["text"].startswith("请提供您的订单号")
     assert say(client, conversation, "OR-77777")["text"].startswith("我们没有找到订单 OR-77777")
     assert say(client, conversation, "算了")["text"] == "好的，已停止：订单状态。"
+
+
+def test_who_is_called_in_the_middle_of_a_flow_sees_how_far_it_was(desk: SimpleNamespace) -> None:
+    """Nobody is there: the assistant goes on, and the flow waits no longer."""
+    client = desk.client
+    conversation = begin(client)
+    assert say(client, conversation, "order_status: 我的订单到哪里了？")["kind"] == "flow"
+    assert say(client, conversation, A_PERSON)["kind"] == "hand_off"
+    seen = client.get(conversation.replace("/api/", "/api/inbox/")).json()
+    assert (seen["flow"]["name"], seen["flow"]["step"]) == ("order_status", "ask_order")
+    assert seen["hand_offs"][0]["summary"].startswith("要求人工客服。\n顾客: order_status: 我的订单到哪里了？")
+    assert say(client, conversation, "OR-10022")["kind"] != "flow"
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (
+            "Compare KT-17B with KT-15C",
+            ["Compared | KT-17 kettle black", "Price | 59.00 EUR | 49.00 EUR", "Stock | 14 | 17"],
+        ),
+        ("KT-17B 和 KT-15C 有什么区别？", ["对比 | KT-17 电水壶（黑色）", "价格 | 59.00 EUR | 49.00 EUR", "保修 | "]),
+        ("A grinder for espresso", ["- GR-40 espresso grinder · 259.00 EUR · in stock"]),
+        ("A machine with a grinder and a milk frother", ["- LT-300 coffee machine"]),
+        ("有没有磨豆机？", ["- GR-20 磨豆机 · 119.00 EUR · 有货"]),
+        ("A spaceship under 1 euro", ["- "]),
+    ],
+)
+def test_the_flow_for_products_that_ships(desk: SimpleNamespace, asked: str, says: list[str]) -> None:
+    client = desk.client
+    client.post("/api/knowledge-bases", json={"name": "goods"}).raise_for_status()
+    file = {"files": (CATALOGUE.name, CATALOGUE.read_bytes())}
+    client.put("/api/knowledge-bases/goods/catalogue", files=file).raise_for_status()
+    settings = {"service": {"catalogue": "goods"}, "refuse_below": 0}
+    client.patch("/api/knowledge-bases/manuals", json={"settings": settings}).raise_for_status()
+    reply = say(client, begin(client), f"product_search: {asked}")
+    assert all(each in reply["text"] for each in says), reply["text"]
+    assert "name_zh" not in reply["text"]

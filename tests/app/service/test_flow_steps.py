@@ -344,13 +344,13 @@ def test_search_products_shows_them_and_lets_choose(stage: Stage) -> None:
     )
     stage.write("it", source)
     stage.tools.products = [
-        {"sku": "K1", "name": "Kettle One", "price": 49.5, "currency": "EUR"},
-        {"sku": "K2", "name": "Kettle Two"},
+        {"sku": "K1", "name": "Kettle One", "price": 49.5, "currency": "EUR", "stock": 2},
+        {"sku": "K2", "name": "Kettle Two", "stock": 0},
         {"sku": "K3", "name": "Kettle Three"},
     ]
     reply = stage.begin("it", "a kettle under 100")
     assert stage.tools.asked == ["a kettle under 100"]
-    assert reply.text == "Found:\n- Kettle One (49.50 EUR)\n- Kettle Two\n\nWhat product?"
+    assert reply.text == "Found:\n- Kettle One · 49.50 EUR · in stock\n- Kettle Two · sold out\n\nWhat product?"
     assert reply.choices == ["Kettle One", "Kettle Two"]
     assert [each["sku"] for each in reply.details["products_found"]] == ["K1", "K2"]
     assert stage.say("the first").text == "Kettle One costs 49.5"
