@@ -51,6 +51,7 @@ from rag.answerers.circuit import Circuit, CircuitAnswerer
 from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSettings
 from rag.answerers.fallback import FallbackAnswerer, RefusingAnswerer
 from rag.answerers.generative.answerer import GenerativeAnswerer, GenerativeSettings
+from rag.answerers.generative.summary import ModelSummarizer
 from rag.answerers.generative.writer import WhenNotFound
 from rag.answerers.small_talk import small_talk_in
 from rag.chain import AnswerChain, ChainSettings, normalised
@@ -165,6 +166,11 @@ class Services:
                 "ANSWERDESK_RETRIEVAL__RERANKER empty.",
                 {"reranker": model},
             ) from error
+
+    @cached_property
+    def summarizer(self) -> ModelSummarizer:
+        """One for all knowledge bases, so that what it has summed up is kept when their settings change."""
+        return ModelSummarizer(self.chat_model, self.settings.answers.chat_model, self.circuit)
 
     @cached_property
     def chat_model(self) -> BaseChatModel:
@@ -410,6 +416,7 @@ class Services:
                 images=answers.chat_reads_images,
                 when_not_found=WhenNotFound(answers.when_not_found.value),
             ),
+            self.summarizer if answers.summarise_history else None,
         )
         guarded = CircuitAnswerer(generative, self.circuit)
         if own.when_unavailable is WhenUnavailable.ERROR:

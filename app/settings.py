@@ -192,6 +192,10 @@ class AnswersSettings(Section):
         description="The chat model writes questions that lean on earlier turns anew before they are searched for; "
         "only in generative knowledge bases, and used only when it adds no words of its own.",
     )
+    summarise_history: bool = Field(
+        True,
+        description="The chat model sums up the turns of a long conversation that no longer fit; false: they just go.",
+    )
     chat_reads_images: bool = Field(
         False, description="Whether the chat model looks at pictures (is multimodal); then those in questions go to it."
     )

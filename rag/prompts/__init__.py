@@ -10,7 +10,7 @@ from importlib import resources
 
 from rag.language import Language
 
-LAYOUT = 3
+LAYOUT = 4
 """Raised with every change of what code puts around the prompts: history, passages, escaping (`generative.prompt`)."""
 
 

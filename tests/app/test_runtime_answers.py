@@ -327,3 +327,20 @@ def _streamed_completion(opened: Desk) -> list[Any]:
     with opened.client.stream("POST", "/v1/chat/completions", json=body) as response:
         lines = [line.removeprefix("data: ") for line in response.iter_lines() if line.startswith("data: {")]
     return [httpx.Response(200, text=line).json() for line in lines]
+
+
+@pytest.mark.parametrize("is_summed_up", [True, False])
+def test_what_no_longer_fits_of_a_long_conversation_is_summed_up(tmp_path: Path, is_summed_up: bool) -> None:
+    with OpenAIServer(GOOD) as server, desk(tmp_path, server.base_url, summarise_history=is_summed_up) as opened:
+        address = f"{opened.conversation()}/messages"
+        for number in range(12):
+            text = f"{QUESTION} Kettle {number}"
+            assert opened.client.post(address, json={"text": text}).raise_for_status().json()["kind"] == "answer"
+        prompts = [request["messages"] for request in server.requests]
+        summaries = [each for each in prompts if "Sum up" in str(each[0]["content"])]
+        assert len(prompts) == 12 + is_summed_up
+        assert len(summaries) == is_summed_up
+        assert all(QUESTION in str(each[0]["content"]) for each in summaries)
+        earlier = prompts[-1][1]["content"]
+        assert earlier.startswith("Earlier in this conversation: Fill the kettle") is is_summed_up
+        assert prompts[-1][-1]["content"].find("Kettle 11") > 0

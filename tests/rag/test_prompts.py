@@ -17,8 +17,9 @@ def test_each_language_has_all_prompts(language: Language) -> None:
     assert REFUSAL in prompt("system", language)
     assert prompt("question", language).count("{passages}") == prompt("question", language).count("{question}") == 1
     assert prompt("rewrite", language).count("{conversation}") == prompt("rewrite", language).count("{question}") == 1
+    assert prompt("summary", language).count("{conversation}") == 1
     names = {path.name.rsplit("_", 1)[0] for path in Path(rag.prompts.__file__).parent.glob("*.md")}
-    assert names == {"system", "question", "rewrite"}
+    assert names == {"system", "question", "rewrite", "summary"}
 
 
 @given(st.text(), st.text())

@@ -20,6 +20,7 @@ from rag.answerers.generative.history import HistoryLimits
 from rag.answerers.generative.planted import planted_in
 from rag.answerers.generative.prompt import messages_for, readable_images
 from rag.answerers.generative.repetition import RepetitionGuard
+from rag.answerers.generative.summary import Summarizer
 from rag.answerers.generative.text import ModelText
 from rag.answerers.generative.writer import AnswerWriter, WhenNotFound
 from rag.errors import ModelFailed, PromptTooLong
@@ -76,11 +77,18 @@ class GenerativeAnswerer:
 
     name = "generative"
 
-    def __init__(self, chat_model: BaseChatModel, model: str, settings: GenerativeSettings | None = None) -> None:
-        """`model` is the name that answers report."""
+    def __init__(
+        self,
+        chat_model: BaseChatModel,
+        model: str,
+        settings: GenerativeSettings | None = None,
+        summarizer: Summarizer | None = None,
+    ) -> None:
+        """`model` is the name that answers report; `summarizer` sums up turns that no longer fit, which else go."""
         self._chat_model = chat_model
         self._model = model
         self._settings = settings or GenerativeSettings()
+        self._summarize = summarizer.summary if summarizer is not None else None
 
     @property
     def model(self) -> str | None:
@@ -127,7 +135,8 @@ class GenerativeAnswerer:
 
     def _told(self, reading: "_Reading", text: ModelText, question: Question) -> Generator[AnswerEvent]:
         """What may be shown of the model's words, as they come."""
-        messages = messages_for(question, text.hits, self._settings.history, self._settings.images)
+        own = self._settings
+        messages = messages_for(question, text.hits, own.history, own.images, self._summarize)
         with closing(reading.pieces(messages)) as pieces:
             for piece in pieces:
                 shown = False

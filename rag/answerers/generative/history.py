@@ -2,23 +2,29 @@
 
 Owns how much of a conversation is sent and how. A server keeps what it has computed for a prompt and uses it again for
 the longest beginning that is the same; a history that slides by one turn each time has no such beginning. So
-old turns go in blocks: seldom, and then many at once.
+old turns go in blocks: seldom, and then many at once. A summary of what has gone may stand in their place; it changes
+only when another block goes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from rag.answerers.generative.data import as_data, without_old_markers
 from rag.answerers.generative.planted import without_planted
+from rag.language import Language, language_of
 from rag.types import Turn
+
+Summarize = Callable[[Sequence[BaseMessage]], str]
+"""Sums up messages; empty where there is no summary."""
 
 HANDED_OVER = 24
 """Turns of a conversation that storage hands over at least; fewer than twice as many."""
 
 _CUT = " …"
 _UNANSWERED = "…"
+_EARLIER: dict[Language, str] = {"en": "Earlier in this conversation: {}", "zh": "此前的对话：{}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +45,13 @@ def first_handed_over(count: int) -> int:
     return max(0, count // HANDED_OVER - 1) * HANDED_OVER
 
 
-def history_messages(turns: Sequence[Turn], limits: HistoryLimits) -> list[BaseMessage]:
+def history_messages(
+    turns: Sequence[Turn], limits: HistoryLimits, summarize: Summarize | None = None
+) -> list[BaseMessage]:
     """The turns that are sent, oldest first: a customer's, then an answer, and so on, as some chat templates demand.
 
-    Adding turns adds messages and changes none, except where a block goes.
+    Adding turns adds messages and changes none, except where a block goes. What `summarize` says of the turns that have
+    gone stands before the others, as a customer's turn; it counts for no limit.
     """
     told = _alternating(turns, limits)
     start, size = 0, 0
@@ -57,7 +66,11 @@ def history_messages(turns: Sequence[Turn], limits: HistoryLimits) -> list[BaseM
         ):
             size -= len(told[start].text)
             start += 1
-    return told[start:]
+    summary = summarize(told[:start]) if summarize is not None and start else ""
+    if not summary:
+        return told[start:]
+    earlier = _EARLIER[language_of(told[0].text)].format(summary)
+    return [HumanMessage(earlier), AIMessage(_UNANSWERED), *told[start:]]
 
 
 def _alternating(turns: Sequence[Turn], limits: HistoryLimits) -> list[BaseMessage]:

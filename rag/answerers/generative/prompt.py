@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from rag.answerers.generative.data import as_attribute, as_data
-from rag.answerers.generative.history import HistoryLimits, history_messages
+from rag.answerers.generative.history import HistoryLimits, Summarize, history_messages
 from rag.answerers.generative.planted import without_planted
 from rag.language import Language, language_of
 from rag.prompts import filled, prompt
@@ -19,7 +19,9 @@ from rag.types import NO_PAGE, Hit, Question
 _IMAGE = re.compile(r"data:image/(?:png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}")
 
 
-def messages_for(question: Question, hits: Sequence[Hit], limits: HistoryLimits, images: bool) -> list[BaseMessage]:
+def messages_for(
+    question: Question, hits: Sequence[Hit], limits: HistoryLimits, images: bool, summarize: Summarize | None = None
+) -> list[BaseMessage]:
     """All messages of a question. Up to the last one they only grow from turn to turn, except where history is cut.
 
     The rules are in the language in which the conversation began, so that they stay what they were; the question's
@@ -29,7 +31,8 @@ def messages_for(question: Question, hits: Sequence[Hit], limits: HistoryLimits,
     passages = "\n\n".join(_passage(number, hit) for number, hit in enumerate(hits, start=1))
     asked = filled(prompt("question", language), passages=passages, question=as_data(question.text))
     rules = SystemMessage(prompt("system", _language_of_rules(question)))
-    return [rules, *history_messages(question.history, limits), _last(asked, readable_images(question, images))]
+    history = history_messages(question.history, limits, summarize)
+    return [rules, *history, _last(asked, readable_images(question, images))]
 
 
 def readable_images(question: Question, images: bool) -> list[str]:
