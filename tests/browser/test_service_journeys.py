@@ -4,6 +4,7 @@ Everything is what `answerdesk run --sample` starts: API, worker, embedder, user
 What is kept of each journey is told in `journey_stage`.
 """
 
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -123,6 +124,7 @@ def test_a_person_answers_and_is_rated(journey: Recording, on: Installation) -> 
     expect(agent.log.get_by_role("cell", name="Milk hose blocked")).to_be_visible()
     expect(agent.log).not_to_contain_text("*")
     expect(agent.inbox.locator(".details")).to_contain_text("Asked for a person")
+    expect(agent.inbox.locator(".details .passage b").first).to_have_text(re.compile(r" · p\. \d+$"))
     journey.picture(agent, "inbox-queue")
     agent.inbox.get_by_role("button", name="Claim this conversation").click()
     expect(customer.header).to_have_text("Anna is here for you")
@@ -162,6 +164,7 @@ def test_a_person_answers_and_is_rated(journey: Recording, on: Installation) -> 
     journey.picture(customer, "rated")
     agent.inbox.get_by_role("tab", name="All").click()
     expect(agent.inbox.locator(".item .stars").first).to_have_text("★★★★★")
+    expect(agent.inbox.locator(".details")).to_contain_text("Quick and kind.")
     journey.picture(agent, "inbox-rated")
     assert not agent.was_reloaded()
     assert _ratings(on)[AGENTS["en"].name] == 5
@@ -200,6 +203,7 @@ def test_in_chinese_on_a_phone_from_the_question_to_the_rating(journey: Recordin
     expect(agent.inbox.get_by_role("tab", name="待接入 1")).to_be_visible()
     agent.inbox.locator(".item").first.click()
     expect(agent.log).to_contain_text("您的订单 OR-10022 已发货")
+    expect(agent.inbox.locator(".details .summary")).to_contain_text("要求人工客服。")
     journey.picture(agent, "inbox-queue")
     agent.inbox.get_by_role("button", name="认领此会话").click()
     expect(customer.header).to_have_text("李娜 正在为您服务")

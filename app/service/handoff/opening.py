@@ -21,8 +21,9 @@ from app.service.handoff.states import Status, end_flow, give_to_people, open_in
 from app.service.settings import ServiceSettings
 from app.service.tables import HandOff, Typing
 from app.service.turn import HAND_OFF, HandOffWanted
+from app.shapes import spans_from_row
 from rag.language import Language
-from rag.types import Answer
+from rag.types import NO_PAGE, Answer
 
 _LOG = logging.getLogger(__name__)
 
@@ -201,18 +202,21 @@ def _passages(session: Session, conversation_id: str, answer: Answer | None) -> 
     found: dict[str, dict[str, Any]] = {}
     for hit in answer.hits if answer is not None else ():
         passage = hit.passage
-        found[passage.id] = _passage(passage.id, passage.title, passage.page_label, passage.text)
+        found[passage.id] = _passage(passage.id, passage.title, passage.page_label, passage.spans[0].page, passage.text)
     cited = (
-        select(Citation.passage_id, Citation.title, Citation.page_label, Citation.quote)
+        select(Citation.passage_id, Citation.title, Citation.page_label, Citation.spans, Citation.quote)
         .join(Message, Message.id == Citation.message_id)
         .where(Message.conversation_id == conversation_id)
         .order_by(Message.ordinal.desc(), Citation.marker)
         .limit(4 * _PASSAGES)
     )
     for row in session.execute(cited):
-        found.setdefault(row.passage_id, _passage(*row))
+        page = spans_from_row(row.spans)[0].page
+        found.setdefault(row.passage_id, _passage(row.passage_id, row.title, row.page_label, page, row.quote))
     return list(found.values())[:_PASSAGES]
 
 
-def _passage(passage_id: str, title: str, page_label: str | None, text: str) -> dict[str, Any]:
-    return {"passage_id": passage_id, "title": title, "page_label": page_label, "text": text}
+def _passage(passage_id: str, title: str, page_label: str | None, page: int, text: str) -> dict[str, Any]:
+    """With the number printed on its page, else the page's number in the file."""
+    label = page_label or (None if page == NO_PAGE else str(page))
+    return {"passage_id": passage_id, "title": title, "page_label": label, "text": text}
