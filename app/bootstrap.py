@@ -447,8 +447,11 @@ def build_services(settings: Settings, embedder: Embedder | None = None, load: L
     return Services(settings, load_here)
 
 
-def services_of(request: Request) -> Services:
-    """The process's services, which `app.main` keeps in the application's state."""
+async def services_of(request: Request) -> Services:
+    """The process's services, which `app.main` keeps in the application's state.
+
+    Like all dependencies that only look something up, async: others cost a thread each.
+    """
     services: Services = request.app.state.services
     return services
 

@@ -94,7 +94,7 @@ class NewFeedback(BaseModel):
     comment: Annotated[str, StringConstraints(max_length=4000, pattern=r"^[^\x00]*$")] = ""
 
 
-def manager_of(request: Request) -> ConversationManager:
+async def manager_of(request: Request) -> ConversationManager:
     manager: ConversationManager = request.app.state.conversations
     return manager
 

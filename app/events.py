@@ -154,6 +154,11 @@ class Subscription:
             await self._something.wait()
         return self._waiting.popleft()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the next event is there already."""
+        return bool(self._waiting)
+
 
 class EventBus:
     """All subscriptions and drafts of this process. `own_leases` begins the leases of the answers it makes."""

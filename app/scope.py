@@ -149,7 +149,7 @@ class Scope:
         return _one(session, query, "citation", citation_id)
 
 
-def caller_scope(request: Request) -> Scope:
+async def caller_scope(request: Request) -> Scope:
     """The scope of a request, which the gate has found out (`app.auth`), as a FastAPI dependency."""
     caller = request.scope["state"]["caller"]
     if not isinstance(caller, Scope):
@@ -161,28 +161,28 @@ CallerScope = Annotated[Scope, Depends(caller_scope)]
 """A route's parameter of this type gets the caller's scope."""
 
 
-def agent_scope(scope: CallerScope) -> Scope:
+async def agent_scope(scope: CallerScope) -> Scope:
     """Raises `Forbidden` for customers."""
     if scope.role is Role.CUSTOMER:
         raise Forbidden("This is for agents and admins.")
     return scope
 
 
-def admin_scope(scope: CallerScope) -> Scope:
+async def admin_scope(scope: CallerScope) -> Scope:
     """Raises `Forbidden` for everybody else."""
     if scope.role is not Role.ADMIN:
         raise Forbidden("This is for admins.")
     return scope
 
 
-def admin_to_change(request: Request, scope: CallerScope) -> Scope:
+async def admin_to_change(request: Request, scope: CallerScope) -> Scope:
     """Everybody may read, as far as the scope shows it; raises `Forbidden` for others than admins who change."""
-    return scope if request.method in _READING else admin_scope(scope)
+    return scope if request.method in _READING else await admin_scope(scope)
 
 
-def agent_to_read(request: Request, scope: CallerScope) -> Scope:
+async def agent_to_read(request: Request, scope: CallerScope) -> Scope:
     """Agents may read, admins change. Raises `Forbidden`."""
-    return agent_scope(scope) if request.method in _READING else admin_scope(scope)
+    return await (agent_scope(scope) if request.method in _READING else admin_scope(scope))
 
 
 _READING = frozenset(("GET", "HEAD"))

@@ -40,7 +40,7 @@ class StreamAccess:
         return self in holding(database, [self])
 
 
-def stream_access(request: Request, scope: CallerScope) -> StreamAccess:
+async def stream_access(request: Request, scope: CallerScope) -> StreamAccess:
     """Of the request that opens a stream, as a FastAPI dependency."""
     identities: Identities = request.app.state.identities
     token = bearer_of(request)

@@ -203,6 +203,7 @@ async def _load(visitors: Sequence[Visitor], arguments: argparse.Namespace) -> l
     listening = [asyncio.create_task(each.listen()) for each in visitors]
     for each in visitors[:20]:
         await each.ask(draw.choice(questions))  # warm
+    await asyncio.sleep(arguments.settle)
     asked: list[asyncio.Task[Outcome]] = []
     until = time.perf_counter() + arguments.seconds
     due = time.perf_counter()
@@ -274,6 +275,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=20.0, help="messages a second, of all visitors together")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument(
+        "--settle", type=float, default=75.0, help="seconds before the load, in which the router learns the new manuals"
+    )
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 

@@ -27,13 +27,10 @@ from app.service.language import language_here
 from app.service.replies import REFUSED
 from app.service.routing.router import Routing
 from app.service.tools import DeskTools
-from app.service.turn import FLOW, ROUTING, Handler, HandOffReason, HandOffWanted, ServiceAnswer
+from app.service.turn import FAILURES, FLOW, ROUTING, Handler, HandOffReason, HandOffWanted, ServiceAnswer
 from rag.chain import normalised
 from rag.language import Language
 from rag.types import Answer, AnswerEvent, AnswerKind, Finished, Token
-
-FAILURES = "failures"
-"""In a conversation's state: how many answers in a row found nothing."""
 
 LANGUAGE = "language"
 """In a conversation's state: the language it is in."""

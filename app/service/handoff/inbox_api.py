@@ -84,7 +84,7 @@ class NewPresence(_Body):
     status: Literal["online", "away"]
 
 
-def people_of(request: Request) -> People:
+async def people_of(request: Request) -> People:
     people: People = request.app.state.people
     return people
 

@@ -14,15 +14,12 @@ from app.service.routing.example import OUTSIDE
 from app.service.routing.signals import signal_in
 from app.service.routing.trained import TrainedClassifiers
 from app.service.settings import IntentRule, ServiceSettings
-from app.service.turn import Handler, HandOffReason, HandOffWanted
+from app.service.turn import FAILURES, Handler, HandOffReason, HandOffWanted
 from rag.answerers.small_talk import SmallTalk, small_talk_in, small_talk_reply
 from rag.chain import normalised
 from rag.guard.judge import InjectionGuard
 from rag.language import Language
 from rag.types import Vector
-
-FAILURES = "failures"
-"""Of a conversation's state: answers in a row that found nothing."""
 
 ACCEPTED_FROM = 0.25
 """The probability from which a message is an intent's; `benchmarks.intents` prints what other values would do."""

@@ -21,7 +21,7 @@ from rag.errors import ModelBusy, RagError
 NO_ANSWER = "The answer could not be made. Please try again in a moment."
 
 
-def widget_of(request: Request) -> Widget:
+async def widget_of(request: Request) -> Widget:
     widget: Widget = request.app.state.widget
     return widget
 
@@ -29,13 +29,13 @@ def widget_of(request: Request) -> Widget:
 WidgetOf = Annotated[Widget, Depends(widget_of)]
 
 
-def origin_of(request: Request) -> str:
+async def origin_of(request: Request) -> str:
     """The page's, which the gate has found with some site."""
     origin: str = request.scope["state"][ORIGIN]
     return origin
 
 
-def address_of(request: Request) -> str:
+async def address_of(request: Request) -> str:
     """The client's real one, as limits count it."""
     address: str = request.scope["state"][ADDRESS]
     return address

@@ -5,6 +5,7 @@ widget's own files. Pure ASGI. Stands inside `app.auth.Gate`, which has seen to 
 this origin is `app.service.sites.access`.
 """
 
+import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -38,6 +39,7 @@ class SiteGate:
         self._app = app
         self._services = services
         self._widget = widget
+        self._listed: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(API):
@@ -52,7 +54,7 @@ class SiteGate:
         address = counted_address(scope, self._services.settings)
         try:
             self._widget.count_request(address)
-            if origin is None or not await run_in_threadpool(is_listed, self._services.database, origin):
+            if origin is None or not await self._is_listed(origin):
                 raise Forbidden("This page may not show the widget: an admin has to list its origin with a site.")
         except RateLimited as error:  # the page may read that it is to wait, whoever it is
             await error_response(scope, error)(scope, receive, _with(send, _cors(origin) if origin else _OF_API))
@@ -66,7 +68,21 @@ class SiteGate:
         scope.setdefault("state", {}).update({ORIGIN: origin, ADDRESS: address})
         await self._app(scope, receive, _with(send, _cors(origin)))
 
+    async def _is_listed(self, origin: str) -> bool:
+        """As of a moment ago, for those that are; whether the token's own site lists it is looked up each time."""
+        moment = time.monotonic()
+        if self._listed.get(origin, 0.0) > moment:
+            return True
+        if not await run_in_threadpool(is_listed, self._services.database, origin):
+            return False
+        if len(self._listed) >= _MOST_LISTED:
+            self._listed.clear()
+        self._listed[origin] = moment + _STAYS_LISTED_S
+        return True
 
+
+_STAYS_LISTED_S = 1.0
+_MOST_LISTED = 1000
 _OF_API = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",

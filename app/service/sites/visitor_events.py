@@ -32,6 +32,11 @@ from app.shapes import CitationEvent, ErrorShape, HandOffEvent, MessageShape, To
 LOOKS_AGAIN_S = 10.0
 """How often an open stream makes sure that its visitor still has access."""
 
+STAYS_PUBLIC_S = 1.0
+"""How long a stream goes by what it has looked up of a document: the events of an answer come all at once."""
+
+_MOST_AT_ONCE = 64 * 1024  # bytes
+
 
 class VisitorEvents:
     """The source of an event stream (`app.event_stream.Source`). `on_close` is called once."""
@@ -52,8 +57,13 @@ class VisitorEvents:
         self._on_close = on_close
         self._is_open = True
         self._held_at = time.monotonic()
-        self._event: Event | None = None  # taken, and not handed out yet: the call may be cancelled in between
+        # Taken, and not handed out yet, for the call may be cancelled in between.
+        self._event: Event | None = None
+        self._chunk = b""
         self._cited: set[str] = set()
+        self._looked_up_at = -STAYS_PUBLIC_S
+        self._looked_up: set[str] = set()
+        self._public: set[str] = set()
 
     async def __anext__(self) -> bytes:
         if self._greeting:
@@ -68,7 +78,11 @@ class VisitorEvents:
             told = await self._told(event)
             self._event = None
             if told is not None:
-                return encoded(event.name, event.change, told)
+                self._chunk += encoded(event.name, event.change, told)
+            is_last = not self._reader.has_more or len(self._chunk) > _MOST_AT_ONCE
+            if self._chunk and is_last:
+                chunk, self._chunk = self._chunk, b""
+                return chunk
 
     def close(self) -> None:
         if self._is_open:
@@ -93,11 +107,11 @@ class VisitorEvents:
     async def _told(self, event: Event) -> BaseModel | None:
         match event.shape:
             case MessageShape() as message:
-                return (await for_visitor(self._database, [message]))[0]
+                return VisitorMessage.of(message, await self._public_among(cited_documents([message])))
             case TokenEvent(message_id=message_id, text=text):
                 return VisitorTokenEvent(message_id=message_id, text=text)
             case CitationEvent(message_id=message_id, citation=citation):
-                if citation.id in self._cited or not await _public(self._database, {citation.document_id}):
+                if citation.id in self._cited or not await self._public_among({citation.document_id}):
                     return None  # it comes a second time with its places on the page, which visitors are not told
                 self._cited.add(citation.id)
                 return VisitorCitationEvent(message_id=message_id, citation=VisitorCitation.of(citation))
@@ -109,6 +123,17 @@ class VisitorEvents:
                 return ErrorShape.of("answer_failed", NO_ANSWER)
             case _:
                 return None
+
+    async def _public_among(self, document_ids: Collection[str]) -> set[str]:
+        """Which of these documents are public, as of a moment ago."""
+        asked = set(document_ids)
+        if time.monotonic() - self._looked_up_at >= STAYS_PUBLIC_S:
+            self._looked_up, self._public = set(), set()
+            self._looked_up_at = time.monotonic()
+        if new := asked - self._looked_up:
+            self._public |= await _public(self._database, new)
+            self._looked_up |= new
+        return asked & self._public
 
 
 async def for_visitor(database: Database, messages: Sequence[MessageShape]) -> list[VisitorMessage]:
