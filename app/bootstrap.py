@@ -18,7 +18,6 @@ from langchain_core.language_models import BaseChatModel
 from app.admission import Admission, Admitted, NoPlace
 from app.answer_cache import AnswerCache, RememberingChain, fingerprint
 from app.caches import LeastRecentlyUsed, RememberingEmbedder
-from app.compute_slots import ComputeSlots, InASlot
 from app.contents import SqlContents
 from app.db import Database
 from app.embedders import Embedders, Load
@@ -103,12 +102,10 @@ class Services:
         model = settings.embedder
         self.embedders = Embedders("" if model.uses_default_model else model.model, load)
         self.dictionary = Dictionary(settings.cache_folder) if settings.retrieval.dictionary else None
-        self.slots = ComputeSlots()
         self.generations = OpenGenerations(
             *(self.database, settings.index_folder, self.embedders, self._question_embedder),
             reranker=lambda: self.reranker,
             dictionary=self.dictionary,
-            slots=self.slots,
         )
         self.flows = Flows(settings.flows_folder, self.database, settings.service.flow_api_urls)
         classifiers = TrainedClassifiers(self.database, lambda each: self.embedders.of(each.generation))
@@ -390,10 +387,11 @@ class Services:
 
         Raises `Conflict` when a knowledge base wants a chat model and the installation has none.
         """
-        settings = ExtractiveSettings(
-            refuse_below=own.refuse_below, false_answers=own.false_answers, doubt_below=own.doubt_below
+        extractive = ExtractiveAnswerer(
+            ExtractiveSettings(
+                refuse_below=own.refuse_below, false_answers=own.false_answers, doubt_below=own.doubt_below
+            )
         )
-        extractive = InASlot(ExtractiveAnswerer(settings), self.slots)
         answers = self.settings.answers
 
         def watched(each: Answerer) -> Answerer:

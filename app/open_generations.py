@@ -14,7 +14,6 @@ from langchain_core.embeddings import Embeddings
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from app.compute_slots import ComputeSlots
 from app.db import Database
 from app.embedders import Embedders
 from app.errors import NotFound
@@ -62,10 +61,8 @@ class OpenGenerations:
         question_embedder: Callable[[Embedder], Embeddings],
         reranker: Callable[[], Reranker | None],
         dictionary: Dictionary | None,
-        slots: ComputeSlots,
     ) -> None:
         self.database = database
-        self.slots = slots
         self.embedders = embedders
         self._index_folder = index_folder
         self._question_embedder = question_embedder
@@ -164,8 +161,7 @@ class GenerationRetriever:
         for left in range(_SWITCHES, 0, -1):
             retriever, generation_id = self._now()
             try:
-                with self._open.slots:
-                    found = retriever.search(question, top_k=top_k, filter=filter, history=history, timings=timings)
+                found = retriever.search(question, top_k=top_k, filter=filter, history=history, timings=timings)
             except NotFound:  # switched and dropped in these few milliseconds
                 if left == 1:
                     raise
