@@ -15,8 +15,8 @@ from app.errors import Conflict
 from app.models import KnowledgeBase
 from app.scope import Scope
 from app.service.catalogue.catalogue import Catalogue
-from app.service.catalogue.products import ComparedRow, Value
-from app.service.catalogue.vocabulary import vocabulary
+from app.service.catalogue.products import ATTRIBUTES_SHOWN, ComparedRow, Value
+from app.service.catalogue.vocabulary import is_name, vocabulary
 from app.service.decisions.decisions import Decision
 from app.service.handoff.opening import service_settings
 from app.settings import secret
@@ -40,7 +40,7 @@ class DeskTools:
     def search_products(self, text: str, *, limit: int, language: Language) -> Sequence[Mapping[str, Any]]:
         """Raises `Conflict` when the knowledge base names no catalogue."""
         found = self._catalogue().search(text, limit=limit, language=language)
-        return [each.as_json() for each in found.products]
+        return [{**each.as_json(), ATTRIBUTES_SHOWN: _shown(each.attributes, language)} for each in found.products]
 
     def compare_products(self, text: str, *, language: Language) -> Sequence[Sequence[object]]:
         """The table of the two products that a text names and compares: a head, then a row an attribute; else empty.
@@ -81,6 +81,12 @@ class DeskTools:
             scope = Scope(workspace_id=self._knowledge_base.workspace_id)
             catalogue = scope.knowledge_base(session, named)
         return self._services.catalogues.of(catalogue)
+
+
+def _shown(attributes: Mapping[str, Value], language: Language) -> dict[str, Value]:
+    """Attributes by names that readers of the language know; a product's names are none of them."""
+    names = vocabulary()
+    return {names.label(name, language): value for name, value in attributes.items() if not is_name(name)}
 
 
 def _with_unit(value: Value | None, row: ComparedRow) -> Value | None:

@@ -11,6 +11,9 @@ from enum import StrEnum
 Value = str | float | bool | list[str]
 """What an attribute holds: as the file says it; numbers with a unit stay texts ("1.7 l")."""
 
+ATTRIBUTES_SHOWN = "attributes_shown"
+"""Of a product that a flow found: its attributes as the customer is shown them, by names in their language."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from app.service.catalogue.products import ATTRIBUTES_SHOWN
 from app.service.handoff.live import HandOffState
 from app.service.sites.settings import SiteSettings
 from app.shapes import CitationShape, Handling, MessageShape, MessageStatus, Rating, Role
@@ -169,6 +170,8 @@ class RatingGiven(Shape):
 
 def _product(product: Mapping[str, Any]) -> dict[str, Any]:
     """What is a product's own; addresses only of the web, as the page makes links of them."""
+    shown = product.get(ATTRIBUTES_SHOWN)
+    product = product if shown is None else {**product, "attributes": shown}
     return {
         name: product[name]
         for name in _PRODUCT_FIELDS

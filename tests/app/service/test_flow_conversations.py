@@ -21,7 +21,9 @@ from app.sample.shop.goods import CATALOGUE
 from app.service.flows.checks import checked
 from app.service.flows.schema import SLOT_TYPES, STEP_KINDS
 from app.service.routing.router import Routing
+from app.service.sites.visitor_shapes import VisitorMessage
 from app.service.turn import Handler, HandOffReason, HandOffWanted
+from app.shapes import MessageShape
 from app.worker import run_until_idle
 from model_runtime.fakes import HashingEmbedder
 from tests.app.live_app import live
@@ -213,3 +215,7 @@ def test_the_flow_for_products_that_ships(desk: SimpleNamespace, asked: str, say
     reply = say(client, begin(client), f"product_search: {asked}")
     assert all(each in reply["text"] for each in says), reply["text"]
     assert "name_zh" not in reply["text"]
+    products = VisitorMessage.of(MessageShape.model_validate(reply), set()).products
+    if asked.startswith("有没有"):
+        assert products[0]["attributes"]["颜色"] in ("silver", "black")
+    assert not any(name.startswith("name") for each in products for name in each["attributes"])
