@@ -15,13 +15,13 @@ _FUNCTION_WORDS = frozenset(
         r"\w+",
         """
         a about after again all also am an and any are as at be because been before being between but by can
-        cannot could create did do does doing done during each every explain few find for found from get gets
-        give gives got had happen happened happens has have having he her here hers him his how i if in into is
-        it its itself just know made make makes me mean means might more most much must my need needed needs no
-        nor of off on once only or other our ours out over own please possible same shall she should show shows
-        so some such take takes tell than that the their them then there these they this those through to too
-        until up upon us use used uses using very via want wants was way we were what when where whether which
-        while who whom whose why will with work works would you your yours
+        cannot could create did do does doing done each every explain few find for found from get
+        gets give got had happen has have having he her here hers him his how i if in into is it its
+        itself just know made make me mean might more most much must my need no nor of off on once
+        only or other our ours out over own please possible same shall she should show so some such
+        take takes tell than that the their them then there these they this those through to too
+        until up upon us use used using very via want was way we were what when where whether which
+        while who whom whose why will with work would you your yours
         """,
     )
 )
@@ -31,7 +31,7 @@ _GENERAL_VERBS = frozenset(
     ["need", "use", "mean", "happen", "creat", "find", "take", "work", "make", "show", "give", "get"]
 )
 _CHINESE_FUNCTION_WORDS = re.compile(
-    "(?:需要|需|要)?准备(?=什么|哪些|些什么)|为什么|什么时候|什么样|多长时间|多[久长大高重远快深宽]|怎么样|怎么办"
+    "为什么|什么时候|什么样|多长时间|多[久长大高重远快深宽]|怎么样|怎么办"
     "|多少|哪些|哪个|哪里|哪儿|哪一|什么|怎么|怎样|如何|何时|何处|是否|可以|能够|应该"
     "|请问|我们|他们|它们|这个|那个|以及|或者|并且|进行|[的了吗呢吧啊么是在和与或及我你您他她它这那哪谁何就都也还要把被让对从到为有请会能]"
 )
