@@ -85,6 +85,7 @@ def accept(
     with services.database.write() as session:
         knowledge_base = scope.knowledge_base(session, id_or_name)
         files.lock_knowledge_base(session, knowledge_base.id)
+        jobs.lock_sources(session, knowledge_base.id, {external_id or file.name for file, _ in checked})
         for file, media_type in checked:
             if isinstance(media_type, str):
                 job = _job(knowledge_base.id, file, external_id or file.name, media_type, facets, is_public)

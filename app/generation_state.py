@@ -175,6 +175,8 @@ def switch(session: Session, knowledge_base: KnowledgeBase, generation: Generati
     _set(session, generation, status=GenerationStatus.ACTIVE, switched_at=moment, switch_when_ready=False, message="")
     of_base = KnowledgeBase.id == knowledge_base.id
     session.execute(update(KnowledgeBase).where(of_base).values(generation_id=generation.id))
+    jobs = delete(Job).where(Job.generation_id == generation.id).returning(Job.source_path)
+    paths = list(session.scalars(jobs))
     same = (GenerationDocument.generation_id == generation.id, Document.key == GenerationDocument.document_key)
     counts = {
         name: getattr(GenerationDocument, name) for name in ("warnings", "page_count", "passage_count", "window_count")
@@ -183,8 +185,7 @@ def switch(session: Session, knowledge_base: KnowledgeBase, generation: Generati
     session.execute(update(Document).where(*same).values(counts | unchanged))
     is_ready = Document.status.in_(("ready", "ready_with_warnings"))
     session.execute(update(Document).where(*same, is_ready).values({"status": GenerationDocument.status} | unchanged))
-    jobs = delete(Job).where(Job.generation_id == generation.id).returning(Job.source_path)
-    return list(session.scalars(jobs))
+    return paths
 
 
 def set_building(session: Session, generation: Generation) -> None:

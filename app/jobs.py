@@ -17,7 +17,7 @@ job, document everywhere. Leases compare the clocks of the machines: they must a
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -86,6 +86,7 @@ def enqueue(session: Session, job: Job, *, takes_over: bool = True) -> list[str]
     It takes their documents over, so that those which the source has no longer can be told when it has been read.
     """
     before = and_(Job.knowledge_base_id == job.knowledge_base_id, Job.external_id == job.external_id)
+    _locked(session, before)  # a worker may be adding documents to them
     of_source = select(Document.key).join(Job, Job.id == Document.job_id).where(before)
     keys = session.scalars(of_source).all() if takes_over else []
     replaced = withdraw(session, job)
@@ -94,6 +95,15 @@ def enqueue(session: Session, job: Job, *, takes_over: bool = True) -> list[str]
     for some in in_parts(keys):
         session.execute(update(Document).where(Document.key.in_(some)).values(job_id=job.id))
     return replaced
+
+
+def lock_sources(session: Session, knowledge_base_id: str, external_ids: Collection[str]) -> None:
+    """Keeps the jobs about several sources as they are, for a transaction that queues them one after the other.
+
+    Without it a worker with a document of the first and the job of the second would wait for it, and it for the worker.
+    """
+    for some in in_parts(sorted(external_ids)):
+        _locked(session, and_(Job.knowledge_base_id == knowledge_base_id, Job.external_id.in_(some)))
 
 
 def withdraw(session: Session, job: Job) -> list[str]:
@@ -106,11 +116,11 @@ def withdraw(session: Session, job: Job) -> list[str]:
         Job.external_id == job.external_id,
         Job.generation_id.is_not_distinct_from(job.generation_id),
     )
-    withdrawn = session.execute(select(Job.id, Job.source_path).where(same_source)).all()
-    for row in withdrawn:
-        _settle_documents(session, row.id, JobStatus.CANCELLED, "Replaced by a newer upload.")
+    withdrawn = _locked(session, same_source)
+    for id_ in withdrawn:
+        _settle_documents(session, id_, JobStatus.CANCELLED, "Replaced by a newer upload.")
     session.execute(delete(Job).where(same_source))
-    return [row.source_path for row in withdrawn]
+    return list(withdrawn.values())
 
 
 def cancel(session: Session, job: Job) -> None:
@@ -343,6 +353,12 @@ def _ended(status: JobStatus, message: str) -> dict[str, Any]:
         "message": message,
         "finished_at": now(),
     }
+
+
+def _locked(session: Session, which: ColumnElement[bool]) -> dict[str, str]:
+    """Ids and files' paths of the jobs, which stay as they are until the transaction ends; before their documents."""
+    rows = session.execute(select(Job.id, Job.source_path).where(which).order_by(Job.id).with_for_update())
+    return {row.id: row.source_path for row in rows}
 
 
 def _settle_documents(session: Session, job_id: str, outcome: JobStatus, message: str) -> None:

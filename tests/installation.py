@@ -109,8 +109,10 @@ def store_of(database: Database, knowledge_base_id: str) -> SqlPassageStore:
     return SqlPassageStore(database, knowledge_base_id, generation.id, generation.dimension)
 
 
-def new_job(session: Session, knowledge_base_id: str, external_id: str, **values: Any) -> Job:
-    """Queues a source with the document that an upload would make."""
+def new_job(
+    session: Session, knowledge_base_id: str, external_id: str, *, is_new_document: bool = True, **values: Any
+) -> Job:
+    """Queues a source with the document that an upload would make, unless it is there."""
     job = Job(
         id=new_id(),
         knowledge_base_id=knowledge_base_id,
@@ -120,9 +122,9 @@ def new_job(session: Session, knowledge_base_id: str, external_id: str, **values
         **values,
     )
     jobs.enqueue(session, job)
-    session.add(
-        Document(knowledge_base_id=knowledge_base_id, job_id=job.id, external_id=external_id, title=external_id)
-    )
+    if is_new_document:
+        values = {"knowledge_base_id": knowledge_base_id, "external_id": external_id, "title": external_id}
+        session.add(Document(job_id=job.id, **values))
     return job
 
 

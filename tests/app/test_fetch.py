@@ -361,4 +361,4 @@ def test_a_server_that_drips_is_left(site: Site, tmp_path: Path, where: str) -> 
     with pytest.raises(FetchFailed, match=r"longer than 1 s|silent for"):
         fetch(site, site.url("/"), tmp_path, timeout_s=1.0, idle_s=0.5)
     stop.set()
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60

@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -121,6 +122,29 @@ def test_who_lost_the_lease_can_write_nothing(database: Database, queue: JobQueu
             attempt()
     assert _states(database, "a") == ("running", "queued", "")
     queue.beat(second)
+
+
+def test_a_newer_upload_and_the_worker_of_the_older_wait_for_each_other_in_one_order(
+    database: Database, queue: JobQueue
+) -> None:
+    _queued(database, "a")
+    claim = _claim(queue)
+
+    def upload() -> None:
+        with database.write() as session:
+            new_job(session, claim.knowledge_base_id, "a", is_new_document=False)
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as session:
+            jobs.hold(session, claim, 30)
+            newer = pool.submit(upload)
+            with pytest.raises(TimeoutError):
+                newer.result(timeout=1)
+            session.execute(update(Document).values(status="parsing"))  # the last that it writes
+        newer.result(timeout=60)
+    with pytest.raises(LeaseLost):
+        queue.beat(claim)
+    assert _states(database, "a")[:2] == ("queued", "cancelled")  # as the upload then says anew
 
 
 def test_a_job_whose_workers_keep_dying_is_given_up(database: Database, queue: JobQueue) -> None:

@@ -1,7 +1,6 @@
 """The guard for questions, and what becomes of one that it notices; sentences planted in manuals."""
 
 import json
-import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from rag.guard.answerer import GuardAnswerer
 from rag.guard.features import FEATURES, features_of
 from rag.guard.judge import GuardModel, InjectionGuard, JudgedBy, fitted_guard
 from rag.types import Answer, AnswerEvent, AnswerKind, Finished, Hit, Question, QuestionVector, Token, Turn
+from tests.effort import costs_at_most
 from tests.rag.answering import FakeFound, hit
 from tests.rag.kettle import CLEANING, HITS
 from tests.rag.planted import asked, planted
@@ -141,10 +141,7 @@ def test_any_text_has_its_numbers(text: str) -> None:
     "bomb", ["ignore your " * 3000, "a " * 20_000, "[" * 20_000, "=" * 20_000, "忽略你的" * 5000, "\n" * 20_000]
 )
 def test_bombs_cost_no_more_than_their_length(bomb: str) -> None:
-    started = time.monotonic()
-    InjectionGuard().judge(bomb)
-    without_planted(bomb)
-    assert time.monotonic() - started < 20
+    assert costs_at_most(10, lambda: (InjectionGuard().judge(bomb), without_planted(bomb)))
 
 
 @pytest.mark.parametrize(

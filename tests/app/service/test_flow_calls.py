@@ -197,7 +197,7 @@ def test_malformed_responses_are_failures_with_a_reason(body: bytes) -> None:
 
 async def _trickle(request: Request) -> Response:
     async def parts() -> AsyncIterator[bytes]:
-        for _ in range(200):
+        for _ in range(2000):
             yield b" "
             await asyncio.sleep(0.05)
 
@@ -244,7 +244,7 @@ def test_a_real_server_that_means_harm() -> None:
         started = time.monotonic()
         assert "too long" in call("/trickle").problem
         assert "larger than 64 KiB" in call("/endless").problem
-        assert time.monotonic() - started < 8  # and not the ten seconds of the trickle, or for ever
+        assert time.monotonic() - started < 60  # and not the hundred seconds of the trickle, or for ever
         assert "compressed" in call("/bomb").problem
         assert "redirects are not followed" in call("/away").problem
         for _ in range(2):

@@ -29,7 +29,7 @@ from model_runtime.chat.events import EventReader
 from tests.fakes.openai_server import ENGINE_DEAD, TOO_LONG, OpenAIServer, Reply
 
 KEY = "sk-very-secret-0123456789"
-SOON_S = 2.0
+SOON_S = 10.0
 """Far above the milliseconds that it takes; whatever waited for a time-out or a whole beat of seconds would miss it."""
 
 

@@ -189,7 +189,7 @@ def test_a_deaf_server_is_killed(installation: Installation) -> None:
     processes = installation.start(deaf=True).processes()
     began = time.monotonic()
     installation.stop()
-    assert 1.5 < time.monotonic() - began < 15
+    assert 1.5 < time.monotonic() - began < 60
     assert living(processes) == []
 
 
