@@ -20,7 +20,7 @@ from app.db import Database
 from app.errors import RateLimited, Unauthorized
 from app.models import now
 from app.scope import AccountIdentity
-from app.service.tables import Account, AccountSession, SignInAttempt
+from app.service.tables import Account, AccountSession, AgentPresence, SignInAttempt
 
 PREFIX = "ads_"
 _TOKEN = re.compile(r"ads_[A-Za-z0-9_-]{43}")
@@ -93,9 +93,15 @@ def bearer(database: Database, token: str, hours: float) -> AccountIdentity | No
 
 
 def sign_out(database: Database, token: str) -> None:
-    """Ends the session, if it is one."""
+    """Ends the session, if it is one. Whose last it was is no longer there to take conversations."""
     with database.write() as session:
-        session.execute(delete(AccountSession).where(AccountSession.token_hash == hash_of(token)))
+        ended = delete(AccountSession).where(AccountSession.token_hash == hash_of(token))
+        account_id = session.scalar(ended.returning(AccountSession.account_id))
+        others = select(AccountSession.account_id).where(
+            AccountSession.account_id == account_id, AccountSession.expires_at > now()
+        )
+        if account_id is not None and session.scalar(others.limit(1)) is None:
+            session.execute(delete(AgentPresence).where(AgentPresence.account_id == account_id))
 
 
 def hash_of(token: str) -> str:

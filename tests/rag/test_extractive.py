@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSettings
 from rag.answerers.extractive.choice import ChoiceLimits
 from rag.answerers.extractive.layout import layout_of
+from rag.answerers.extractive.measures import measured_in
+from rag.answerers.extractive.terms import content_terms
 from rag.language import word_count
 from rag.types import Answer, AnswerKind, Cited, Finished, Hit, Question, Token
 from tests.effort import costs_at_most
@@ -336,6 +338,54 @@ def test_answers_of_sentences_keep_the_limit(words: int) -> None:
     limits = ExtractiveSettings(0, 0, limits=ChoiceLimits(words=words, enough=1.0))
     found = answer("How many litres of water does the kettle hold?", hit(text), settings=limits)
     assert sum(word_count(quote) for quote in quotes(found)) <= max(words, 9)
+
+
+TECHNICAL = """Property | K-1 | K-1S
+Cord | 75 cm | 90 cm
+Water tank | 1.8 L | 2.4 L
+Empty water tank | 310 g | 350 g
+Voltage of the heater | 230 V | 110 V"""
+
+
+@pytest.mark.parametrize(
+    ("question", "row"),
+    [
+        ("What is the capacity of the water tank?", "Water tank | 1.8 L | 2.4 L"),
+        ("What is the weight of the water tank?", "Empty water tank | 310 g | 350 g"),
+        ("What is the length of the cord?", "Cord | 75 cm | 90 cm"),
+    ],
+)
+def test_a_measure_says_what_is_measured(question: str, row: str) -> None:
+    assert quotes(answer(question, hit(TECHNICAL)))[-1] == row
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("holds 1.8 L", ["capacity", "volume", "容量"]),
+        ("水箱 | 2.4 升", ["capacity", "容量"]),
+        ("220–240 V, 50/60 Hz", ["voltage", "frequency", "电压"]),
+        ("at 92 ℃", ["temperature", "温度"]),
+        ("draws 1450W", ["power"]),
+        ("Press E-14 A, LT-300 W or L", []),
+        ("in 1986 年 5 月", []),
+    ],
+)
+def test_units_tell_the_property(text: str, words: list[str]) -> None:
+    told = measured_in(text)
+    assert frozenset(content_terms(" ".join(words))) <= told
+    assert bool(told) is bool(words)
+
+
+def test_the_procedure_of_the_first_passage_comes_before_a_list_with_more_of_the_words() -> None:
+    box = "What is in the box\n• The kettle with its cable\n• One bottle of descaler for the kettle\n• A brush"
+    steps = "1. Fill it with water up to MAX.\n2. Add 50 ml of vinegar.\n3. Bring it to the boil."
+    found = answer(
+        "How do I descale the kettle?",
+        hit(steps, near="Fill", heading_path=["Care", "Descaling"]),
+        hit(box, near="descaler", key=2, score=1.9, heading_path=["What is in the box"]),
+    )
+    assert quotes(found) == [steps]
 
 
 def test_a_long_passage_without_structure_costs_linear_time() -> None:

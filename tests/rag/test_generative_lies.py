@@ -111,6 +111,7 @@ SAID = st.lists(
 
 @settings(max_examples=400, deadline=None)
 @example(said="'\"1 '", sizes=[], when=WhenNotFound.FLAG)
+@example(said='" "Rinse it twice." [1] Let it cool for 30 minutes. [1]', sizes=[], when=WhenNotFound.FLAG)
 @given(SAID, st.lists(st.integers(0, 9), max_size=60), st.sampled_from(WhenNotFound))
 def test_no_unsupported_quotation_is_ever_shown(said: str, sizes: list[int], when: WhenNotFound) -> None:
     events, answer = told(f"{said} {HONEST[0]}", sizes, when)

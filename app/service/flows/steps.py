@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.errors import ServiceError
-from app.service.flows import calls, expressions, texts, words
+from app.service.flows import calls, expressions, product_texts, texts, words
 from app.service.flows import slots as slot_values
 from app.service.flows.expressions import CannotEvaluate
 from app.service.flows.progress import Progress
@@ -39,7 +39,6 @@ from app.service.flows.version import Version
 from app.service.turn import DECISIONS, FLOW, PRODUCTS_FOUND, HandOffReason, HandOffWanted, ServiceAnswer
 from rag.chain import CHOICES
 from rag.errors import RagError
-from rag.language import Language
 from rag.types import AnswerEvent, AnswerKind, Citation, Cited, Finished, Hit, Token, Waiting
 
 _LOG = logging.getLogger(__name__)
@@ -49,9 +48,6 @@ STATE = FLOW
 
 ANSWERER = "flow"
 _LARGEST_TAKEN = 32 * 1024
-COMPARED: dict[Language, str] = {"en": "Compared", "zh": "对比"}
-"""Above the attributes of two products that are compared."""
-
 _MARKER = re.compile(r"\[(\d{1,3})\]")
 
 Step = Generator[AnswerEvent, None, str | None]
@@ -285,24 +281,26 @@ class Going:
     def _search(self, step: SearchProducts) -> Step:
         yield Waiting()
         query = self._turn.text if step.query is None else self._rendered(step.query)
+        language = self._turn.language
         try:
-            compared = self._turn.tools.compare_products(query, language=self._turn.language)
-            found = self._turn.tools.search_products(query, limit=step.limit, language=self._turn.language)
+            compared = self._turn.tools.compare_products(query, language=language)
+            found = self._turn.tools.search_products(query, limit=step.limit, language=language)
         except ServiceError as error:
             _LOG.warning("The flow %s could not search the catalogue: %s", self._version.name, error)
             found, compared = [], ()
         if compared:
             names = [str(each) for each in compared[0][1:]]
             found = [each for each in found if each.get("name") in names]
-            yield self._say("\n".join(" | ".join(self._cell(each) for each in row) for row in compared))
+            yield self._say("\n".join(product_texts.row(each, language) for each in compared))
         products = [dict(each) for each in found][: step.limit]
         if not (products or compared):
             return step.none
         self._products += products
         if step.into:
-            self.progress.taken[step.into] = [_as_option(each) for each in products]
+            self.progress.taken[step.into] = [product_texts.option(each) for each in products]
         if not compared:
-            yield self._say("\n".join((self._rendered(step.text), *(f"- {self._line(each)}" for each in products))))
+            lines = (f"- {product_texts.line(each, language)}" for each in products)
+            yield self._say("\n".join((self._rendered(step.text), *lines)))
         return step.next or self._below(step)
 
     def _decide(self, step: Decide) -> Step:
@@ -347,23 +345,6 @@ class Going:
     def _rendered(self, text: Text) -> str:
         return texts.rendered(text.in_(self._turn.language), self._values_for_people(), self._turn.language)
 
-    def _cell(self, value: object) -> str:
-        """A cell of a comparison; a bar would begin the next one."""
-        if value == "":
-            return COMPARED[self._turn.language]
-        return texts.shown("–" if value is None else value, self._turn.language).replace("|", "/")
-
-    def _line(self, product: Mapping[str, Any]) -> str:
-        """A product in a line: its name, what it costs, and whether there is any, as far as that is known."""
-        language = self._turn.language
-        price, stock = product.get("price"), product.get("stock")
-        told = [texts.shown(product.get("name") or product.get("sku"), language)]
-        if isinstance(price, int | float):
-            told.append(f"{price:,.2f} {product.get('currency') or ''}".strip())
-        if isinstance(stock, int):
-            told.append(words.PHRASES[language].in_stock if stock > 0 else words.PHRASES[language].sold_out)
-        return " · ".join(told)
-
     def _say(self, text: str) -> Token:
         gap = "\n\n" if self._said else ""
         self._said.append(text)
@@ -397,8 +378,3 @@ class Going:
             hand_off=self._hand_off,
         )
         return Finished(answer)
-
-
-def _as_option(product: Mapping[str, Any]) -> dict[str, Any]:
-    """A product as a choice may be made of it."""
-    return {"value": str(product.get("sku") or product.get("name")), "label": product.get("name"), **product}

@@ -118,15 +118,15 @@ class _Choice:
             return {}
         best = self._ranked[0]
         items = self._hits[best.hit].layout.list_at(best.unit)
-        if items is not None:
+        if items is not None and items.numbers:
             return self._whole_list(best.hit, items)
-        # The passage found first may be the procedure though a row or a sentence elsewhere has more of the words.
+        # The passage found first may be the procedure though what stands elsewhere has more of the words.
         found_first = [] if self._is_foreign(0) else [0]
         for index in dict.fromkeys([best.hit, *found_first]):
             found = steps_of_section(self._hits, index, partial(self._is_asked_for, index))
             if found is not None:
                 return self._whole_list(*found)
-        return {}
+        return {} if items is None else self._whole_list(best.hit, items)
 
     def best(self) -> Pieces:
         """The best sentences or rows within the limits, each with what it cannot be read without."""

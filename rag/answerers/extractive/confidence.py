@@ -119,7 +119,7 @@ def confidence_features(
         features["lead"] = nearness - max(_nearness(rival.hit) for rival in rivals)
     foreign = is_foreign(question, read[best])
     if frequencies and (not foreign or any(each.hit.translations for each in read)):
-        coverage = Coverage(read[best].front, read[best].terms, frequencies)
+        coverage = read[best].coverage(frequencies)
         window = read[best].best_window() or (0, len(hit.passage.text))
         own = _passage_coverage(read[best], frequencies)
         others = [_passage_coverage(rival, frequencies) for rival in rivals]

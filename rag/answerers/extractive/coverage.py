@@ -1,7 +1,8 @@
 """How much of a question stands in a passage and in its units.
 
 Owns the comparison of a question's terms with those of a passage: a term counts wholly where it stands, in part where
-a word of the same stem or some of its Chinese characters do. Knows neither what is answered nor how sure one may be.
+a word of the same stem, some of its Chinese characters or a measure of what it names do. Knows neither what is
+answered nor how sure one may be.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 _STEM = 5
 _SAME_STEM = 0.8
 _SAME_CHARACTERS = 0.5
+_MEASURED = 0.8
 
 
 class Coverage:
@@ -21,13 +23,22 @@ class Coverage:
     """
 
     def __init__(
-        self, front: frozenset[str], units: Sequence[frozenset[str]], frequencies: Mapping[str, float]
+        self,
+        front: frozenset[str],
+        units: Sequence[frozenset[str]],
+        frequencies: Mapping[str, float],
+        measured: Sequence[frozenset[str]] = (),
     ) -> None:
-        """`front` are the terms of title and headings, `units` those of each unit, `frequencies` the question's."""
+        """`front` are the terms of title and headings, `units` those of each unit, `frequencies` the question's.
+
+        measured: the terms of what each unit gives a measure of; none at all, or as many as there are units.
+        """
+        measured = measured or [frozenset()] * len(units)
         weights = np.fromiter(frequencies.values(), np.float64, len(frequencies))
         self._weights = weights / (weights.sum() or 1.0)
         self._front = _found(frequencies, front)
-        self._units = np.array([_found(frequencies, terms) for terms in units]).reshape(len(units), len(frequencies))
+        found = [_found(frequencies, *both) for both in zip(units, measured, strict=True)]
+        self._units = np.array(found).reshape(len(units), len(frequencies))
         self.units = self._units @ self._weights
         self.pairs = np.maximum(self._units[:-1], self._units[1:]) @ self._weights
 
@@ -42,14 +53,16 @@ class Coverage:
         return float(max(self.pairs.max(initial=0.0), self.units.max(initial=0.0)))
 
 
-def _found(question: Mapping[str, float], terms: frozenset[str]) -> NDArray[np.float64]:
+def _found(
+    question: Mapping[str, float], terms: frozenset[str], measured: frozenset[str] = frozenset()
+) -> NDArray[np.float64]:
     """How much of each of the question's terms is among `terms`, float64 [terms of the question]."""
     missing = [term for term in question if term not in terms]
     if not missing:
         return np.ones(len(question))
     stems = {term[:_STEM] for term in terms if len(term) >= _STEM}
     characters = {character for term in terms if _is_chinese(term) for character in term}
-    degrees = {term: _in_part(term, stems, characters) for term in missing}
+    degrees = {term: _MEASURED if term in measured else _in_part(term, stems, characters) for term in missing}
     return np.array([degrees.get(term, 1.0) for term in question])
 
 

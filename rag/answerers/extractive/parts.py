@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rag.answerers.extractive.measures import measured_in
 from rag.answerers.extractive.ranking import ReadHit
 from rag.answerers.extractive.terms import codes_in, content_terms, is_code, title_terms
 from rag.answerers.extractive.units import cells_of
@@ -41,10 +42,12 @@ def asked_for(text: str, frequencies: Mapping[str, float]) -> Asked:
 def parts_asked_for(asked: Asked, common: str, parts: Sequence[str]) -> list[int]:
     """The numbers of the parts that have words of the question which `common` does not have; none: ask for the whole.
 
+    A measure is as good as the word for what it measures.
+
     "Descaler" is such a word under the title "What descaling needs", though their stems are the same.
     """
     shared, shared_words = set(content_terms(common)), _words(common)
-    terms = [set(content_terms(part)).intersection(asked.frequencies) for part in parts]
+    terms = [measured_in(part).union(content_terms(part)).intersection(asked.frequencies) for part in parts]
     counts = Counter(term for found in terms for term in found)
     scores = []
     for part, found in zip(parts, terms, strict=True):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rag.answerers.extractive.coverage import Coverage
 from rag.answerers.extractive.layout import Layout, layout_of
+from rag.answerers.extractive.measures import measured_in
 from rag.answerers.extractive.terms import (
     asks_for_date,
     asks_for_name,
@@ -61,16 +62,24 @@ _CODE_WEIGHT = 1.5
 
 @dataclass(frozen=True, slots=True)
 class ReadHit:
-    """A hit with its layout, the terms of each unit, and those of its title and headings (`front`)."""
+    """A hit with its layout, the terms of each unit, and those of its title and headings (`front`).
+
+    measured: of each unit, the terms of the properties that it gives measures of.
+    """
 
     hit: Hit
     layout: Layout
     terms: tuple[frozenset[str], ...]
     front: frozenset[str]
+    measured: tuple[frozenset[str], ...]
 
     @property
     def all_terms(self) -> frozenset[str]:
         return self.front.union(*self.terms)
+
+    def coverage(self, frequencies: Mapping[str, float]) -> Coverage:
+        """Of a question's terms, by inverse frequency."""
+        return Coverage(self.front, self.terms, frequencies, self.measured)
 
     def text(self, unit: int) -> str:
         place = self.layout.units[unit]
@@ -138,11 +147,13 @@ def read_hit(hit: Hit) -> ReadHit:
 @lru_cache(maxsize=512)  # most questions are about the same few passages; some 30 kB each
 def _read(
     text: str, title: str, heading_path: tuple[str, ...]
-) -> tuple[Layout, tuple[frozenset[str], ...], frozenset[str]]:
-    """A passage's layout, the terms of each of its units, and those of title and headings."""
+) -> tuple[Layout, tuple[frozenset[str], ...], frozenset[str], tuple[frozenset[str], ...]]:
+    """A passage's layout, the terms of each of its units, those of title and headings, and what each unit measures."""
     layout = layout_of(text, heading_path)
-    terms = tuple(frozenset(content_terms(text[unit.start : unit.end])) for unit in layout.units)
-    return layout, terms, frozenset(content_terms(" ".join((title, *heading_path))))
+    units = [text[unit.start : unit.end] for unit in layout.units]
+    terms = tuple(frozenset(content_terms(each)) for each in units)
+    front = frozenset(content_terms(" ".join((title, *heading_path))))
+    return layout, terms, front, tuple(map(measured_in, units))
 
 
 def inverse_frequencies(
@@ -198,7 +209,7 @@ def unit_features(
     total = sum(frequencies[term] for term in found) or 1.0
     shared = Counter(term for terms in read.terms for term in terms if term in found)
     rare = [sum(frequencies[term] / shared[term] for term in terms & found) / total for terms in read.terms]
-    coverage = Coverage(read.front, read.terms, frequencies)
+    coverage = read.coverage(frequencies)
     best = max((max(hit.hit.window_scores, default=0.0) for hit in hits), default=0.0)
     wants_date, wants_number, wants_name = asks_for_date(question), asks_how_many(question), asks_for_name(question)
     known = numbers_in(question) if wants_number else frozenset()

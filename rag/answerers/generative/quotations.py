@@ -51,6 +51,8 @@ def marks_in(text: str, before: str) -> Marks:
                 opened[_SINGLE] = place
         elif mark in _EITHER and _EITHER[mark] not in opened and left.isdigit():
             inches.append(place)
+        elif mark in _EITHER and _EITHER[mark] not in opened and right.isspace():
+            unpaired.append(place)  # it opens nothing; as if it did, what stands between two quotations would be one
         elif mark in _OPENING or (mark in _EITHER and _EITHER[mark] not in opened):
             family = _EITHER.get(mark) or _OPENING[mark]
             if family in opened:

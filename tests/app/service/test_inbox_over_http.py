@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app.db import Database
 from app.main import create_app
@@ -92,14 +92,19 @@ class Service:
 
     def sign_in(self, name: str, role: str = "agent", groups: tuple[str, ...] = ()) -> dict[str, str]:
         """The headers of a new account that has signed in."""
-        token = f"ads_{secrets.token_urlsafe(32)}"
         row = Account(id=new_id(), email=f"{name}@example.org", name=name, role=role, groups=list(groups))
         row.password_hash = ""
-        digest = sha256(token.encode()).hexdigest()
         with self.database.write() as session:
             session.add(row)
-            session.flush()
-            session.add(AccountSession(token_hash=digest, account_id=row.id, expires_at=now() + timedelta(hours=1)))
+        return self.sign_in_again(name)
+
+    def sign_in_again(self, name: str) -> dict[str, str]:
+        """The headers of one more session of an account."""
+        token = f"ads_{secrets.token_urlsafe(32)}"
+        digest = sha256(token.encode()).hexdigest()
+        with self.database.write() as session:
+            account_id = session.scalars(select(Account.id).where(Account.name == name)).one()
+            session.add(AccountSession(token_hash=digest, account_id=account_id, expires_at=now() + timedelta(hours=1)))
         return {"Authorization": f"Bearer {token}"}
 
     def post(self, path: str, headers: dict[str, str], status: int = 200, **body: Any) -> Any:
@@ -229,6 +234,21 @@ def test_an_agent_is_there_as_long_as_its_inbox_is_open(service: Service, monkey
     wait_until(lambda: _statuses(at_ben, "Anna")[-1] == "offline")
     assert "away" in _statuses(at_ben, "Anna")
     at_ben.leave()
+
+
+def test_an_agent_who_signs_out_is_there_no_longer(service: Service) -> None:
+    ben, here = service.sign_in("Ben"), service.sign_in("Anna")
+    elsewhere = service.sign_in_again("Anna")
+
+    def status() -> str:
+        found = service.client.get("/api/inbox/agents", headers=ben).json()["agents"]
+        return next(f"{each['status']}" for each in found if each["name"] == "Anna")
+
+    assert service.client.put("/api/inbox/presence", headers=here, json={"status": "online"}).status_code == 204
+    assert service.client.post("/api/auth/sign-out", headers=elsewhere).status_code == 204
+    assert status() == "online", "she has another session"
+    assert service.client.post("/api/auth/sign-out", headers=here).status_code == 204
+    assert status() == "offline"
 
 
 @pytest.mark.parametrize("how", ["returned", "cancelled", "left", "resolved"])
