@@ -353,6 +353,7 @@ Voltage of the heater | 230 V | 110 V"""
         ("What is the capacity of the water tank?", "Water tank | 1.8 L | 2.4 L"),
         ("What is the weight of the water tank?", "Empty water tank | 310 g | 350 g"),
         ("What is the length of the cord?", "Cord | 75 cm | 90 cm"),
+        ("How heavy is the water tank?", "Empty water tank | 310 g | 350 g"),
     ],
 )
 def test_a_measure_says_what_is_measured(question: str, row: str) -> None:

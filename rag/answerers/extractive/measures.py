@@ -20,7 +20,7 @@ _PROPERTIES = (
     ("frequency 频率", "Hz kHz MHz GHz"),
     ("pressure 压力 气压", "bar mbar Pa hPa kPa MPa psi"),
     ("noise loudness 噪音 噪声", "dB"),
-    ("size dimension length width height depth 尺寸 长度 宽度 高度 深度", "mm cm m inch ft"),
+    ("size dimension length width height depth thickness 尺寸 长度 宽度 高度 深度", "mm cm m inch ft"),
     ("distance diameter 距离 直径", "mm cm m km inch ft"),
     ("duration last 时长", "ms s min h"),
     ("speed 速度 转速", "rpm km/h mph Mbps MB/s Gbps"),

@@ -48,6 +48,18 @@ _MEASURE_ASKED = re.compile(
 )
 """Asks for a number as 多大 does; the passage that has it seldom says that something is big."""
 
+_PROPERTY_ASKED = {
+    "tall": "height",
+    "wide": "width",
+    "deep": "depth",
+    "thick": "thickness",
+    "heavy": "weight",
+    "hot": "temperature",
+    "loud": "noise",
+}
+_PROPERTY_ASKED_ZH = {"多宽": "宽度", "多深": "深度", "多重": "重量"}
+"""The property that a question for a number names, where it can mean no other: 多高 may be a temperature's."""
+
 _DATE_ASKED = re.compile(
     r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|century|decade)\b|何时|什么时[候间]|哪一?[年天月日]|日期|年份",
     re.IGNORECASE,
@@ -92,7 +104,7 @@ _A_NAME = re.compile(r"(?<=[a-z,] )[A-Z]")
 def content_terms(text: str) -> list[str]:
     """The terms of a text in order, function words left out."""
     terms: list[str] = []
-    for match in _TOKEN.finditer(_MEASURE_ASKED.sub("how", simplified(text))):
+    for match in _TOKEN.finditer(_with_properties(simplified(text))):
         token = match[0]
         if token[0] >= "\u3400":
             for piece in _CHINESE_FUNCTION_WORDS.sub(" ", token).split():
@@ -107,6 +119,13 @@ def content_terms(text: str) -> list[str]:
             parts = [token]
         terms.extend(stem(part) for part in parts if part not in _FUNCTION_WORDS)
     return terms
+
+
+def _with_properties(text: str) -> str:
+    """`text` with "how heavy" as "how weight", and "how long" as "how"."""
+    for asked, named in _PROPERTY_ASKED_ZH.items():
+        text = text.replace(asked, named)
+    return _MEASURE_ASKED.sub(lambda asked: f"how {_PROPERTY_ASKED.get(asked[0].split()[-1].lower(), '')}", text)
 
 
 def title_terms(text: str) -> frozenset[str]:
