@@ -55,8 +55,9 @@ class Staff:
         return listener
 
     def seen_at(self, account_id: str) -> object:
+        """None for who was never there, or has signed out."""
         with self.services.database.read() as session:
-            return session.get_one(AgentPresence, account_id).seen_at
+            return session.scalar(select(AgentPresence.seen_at).where(AgentPresence.account_id == account_id))
 
 
 @pytest.fixture
