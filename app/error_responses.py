@@ -1,8 +1,8 @@
 """The one place where an error becomes a response.
 
 Owns the JSON shape of errors, their HTTP status, and OpenAI's variant of the shape under `/v1`. Whatever is
-raised ends here: our own errors, FastAPI's validation, unknown addresses, and bugs (which tell nothing but the
-log). Does not know what went wrong nor why.
+raised ends here: our own errors, FastAPI's validation, unknown addresses, a database that is away or busy, and bugs
+(which tell nothing but the log). Does not know what went wrong nor why.
 """
 
 import logging
@@ -11,10 +11,11 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from app.errors import ServiceError, TooLargeRequest, status_and_code
+from app.errors import ServiceError, TooLargeRequest, Unavailable, status_and_code
 from app.shapes import ErrorShape
 from rag.errors import ModelBusy, RagError
 
@@ -31,11 +32,12 @@ _CODES = {
 }
 _OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _SHOWN_PROBLEMS = 3
+_DATABASE_RETRY_S = 2
 
 
 def install(app: FastAPI) -> None:
     """Makes every error of `app` end in `error_response`."""
-    for kind in (ServiceError, RagError, RequestValidationError, HTTPException, Exception):
+    for kind in (ServiceError, RagError, RequestValidationError, HTTPException, OperationalError, Exception):
         app.add_exception_handler(kind, _handle)
 
 
@@ -49,6 +51,8 @@ def error_response(scope: Mapping[str, Any], error: Exception) -> Response:
     headers = dict(getattr(error, "headers", None) or {})
     if isinstance(error, ModelBusy):
         headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, OperationalError):
+        headers["Retry-After"] = str(_DATABASE_RETRY_S)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = shape.model_dump()
@@ -71,6 +75,9 @@ def describe(error: Exception, request_line: str) -> tuple[int, ErrorShape]:
         case HTTPException():
             code = _CODES.get(error.status_code, "bad_request" if error.status_code < 500 else "internal_error")
             return error.status_code, ErrorShape.of(code, _readable(error, request_line))
+        case OperationalError():
+            _LOG.error("The database failed in %s", request_line, exc_info=error)
+            return 503, ErrorShape.of(Unavailable.code, "The database is away or busy just now. Try again in a moment.")
         case _:
             _LOG.error("Unhandled error in %s", request_line, exc_info=error)
             return 500, ErrorShape.of("internal_error", "Something went wrong in the server; its log says what.")

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
 
 from app.main import create_app
 from tests.app.live_app import Script, ScriptedServices, new_conversation
@@ -112,6 +113,18 @@ def test_bugs_tell_nothing(application: FastAPI, client: TestClient) -> None:
     response = client.get("/bug")
     assert error_of(response, 500)["code"] == "internal_error"
     assert "swordfish" not in response.text
+
+
+def test_a_database_that_is_away_or_busy_is_told_from_a_bug(application: FastAPI, client: TestClient) -> None:
+    @application.get("/busy")
+    def busy() -> None:
+        raise OperationalError("UPDATE account SET secret", {"secret": "swordfish"}, Exception("deadlock detected"))
+
+    response = client.get("/busy")
+    assert error_of(response, 503)["code"] == "unavailable"
+    assert int(response.headers["Retry-After"]) > 0
+    assert "swordfish" not in response.text
+    assert "account" not in response.text
 
 
 @example(text="\x1f")
