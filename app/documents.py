@@ -4,7 +4,7 @@ Owns the routes, what is refused at once, and what becomes a job. What is in a f
 (`app.worker`, which runs `ingestion.pipeline`); the next file of the way is `ingestion/pipeline.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -67,12 +67,18 @@ class PassageList(BaseModel):
 
 
 def accept(
-    services: Services, scope: Scope, id_or_name: str, upload: Upload, *, removes_missing: bool = True
+    services: Services,
+    scope: Scope,
+    id_or_name: str,
+    upload: Upload,
+    *,
+    removes_missing: bool = True,
+    also: Callable[[Session], None] = lambda _: None,
 ) -> UploadResult:
     """Stores the files and queues them. A file that cannot be right is refused, the others go on.
 
     Documents that an earlier upload of the same file brought and this one no longer has are removed when it has been
-    read, unless the caller sees to that.
+    read, unless the caller sees to that. What the caller does `also` is done in the same transaction: both or neither.
     Raises `BadRequest`, `TooLargeRequest` or `UnsupportedUpload` when no file was accepted.
     """
     external_id, facets, is_public = upload.external_id(), upload.facets(), upload.is_public()
@@ -86,6 +92,7 @@ def accept(
         knowledge_base = scope.knowledge_base(session, id_or_name)
         files.lock_knowledge_base(session, knowledge_base.id)
         jobs.lock_sources(session, knowledge_base.id, {external_id or file.name for file, _ in checked})
+        also(session)
         for file, media_type in checked:
             if isinstance(media_type, str):
                 job = _job(knowledge_base.id, file, external_id or file.name, media_type, facets, is_public)

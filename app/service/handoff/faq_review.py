@@ -1,12 +1,14 @@
 """What an admin decides about candidate entries, and how an approved one becomes a document.
 
 Owns the document's form: the question as its heading, the answer as its text, word for word and line for line. It goes
-the ordinary way of an upload (`app.documents`), under an external id of its own: approving again what a process that
-died had begun brings no second one.
+the ordinary way of an upload (`app.documents`), under an external id of its own, in the transaction that approves it:
+of two admins who decide at once one is told that it was decided, and nothing of theirs is published.
 """
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 
 from sqlalchemy import Select, select
@@ -49,13 +51,18 @@ def approve(
     """Uploads the entry as it was edited. Raises `NotFound`, and `Conflict` when it was decided on already."""
     with services.database.read() as session:
         row = _waiting(session, scope, candidate_id)
-    fields = {"external_id": external_id_of(row.id), PUBLIC: "true" if is_public else "false"}
-    _upload(services, scope, row.knowledge_base_id, fields, entry_text(question, answer).encode())
-    with services.database.write() as session:
+    approved: list[FaqCandidateShape] = []
+
+    def decide(session: Session) -> None:
         row = _waiting(session, scope, candidate_id)
         row.question, row.answer, row.is_public = question, answer, is_public
         row.status, row.reviewed_at = APPROVED, now()
-        return _shape(row)
+        approved.append(_shape(row))
+
+    fields = {"external_id": external_id_of(row.id), PUBLIC: "true" if is_public else "false"}
+    with _uploaded(services, fields, entry_text(question, answer).encode()) as upload:
+        documents.accept(services, scope, row.knowledge_base_id, upload, removes_missing=False, also=decide)
+    return approved[-1]
 
 
 def dismiss(services: Services, scope: Scope, candidate_id: str) -> FaqCandidateShape:
@@ -86,16 +93,15 @@ def _plain(text: str) -> str:
     return _PUNCTUATION.sub(r"\\\1", text)
 
 
-def _upload(services: Services, scope: Scope, knowledge_base_id: str, fields: dict[str, str], content: bytes) -> None:
-    """As a form with these fields and this one file would be uploaded."""
+@contextmanager
+def _uploaded(services: Services, fields: dict[str, str], content: bytes) -> Iterator[Upload]:
+    """A form with these fields and this one file, which lies there until the block ends."""
     folder = files.incoming_folder(services.settings.files_folder) / new_id()
     folder.mkdir(parents=True)
     try:
         path = folder / "entry.md"
         path.write_bytes(content)
-        file = ReceivedFile(path.name, path, len(content), sha256(content).hexdigest())
-        upload = Upload([file], fields)
-        documents.accept(services, scope, knowledge_base_id, upload, removes_missing=False)
+        yield Upload([ReceivedFile(path.name, path, len(content), sha256(content).hexdigest())], fields)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

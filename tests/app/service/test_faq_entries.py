@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from app import files
 from app.bootstrap import Services
 from app.errors import Conflict, NotFound
-from app.models import Document, KnowledgeBase, Passage
+from app.models import Document, KnowledgeBase, Passage, new_id
 from app.scope import Scope
 from app.service.handoff import agents_work, faq_review
 from app.service.turn import HandOffReason
@@ -125,6 +126,21 @@ def test_an_entry_of_another_workspace_is_not_there(services: Services, office: 
     assert faq_review.list_candidates(services, Scope("another"), None, None, None).candidates == []
 
 
+def test_who_dismisses_while_another_approves_publishes_nothing(
+    services: Services, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate = _candidate(services, office)
+
+    def dismissed_meanwhile() -> str:
+        faq_review.dismiss(services, Scope(), candidate)
+        return new_id()
+
+    monkeypatch.setattr(faq_review, "new_id", dismissed_meanwhile)  # when the upload is made ready
+    with pytest.raises(Conflict, match="dismissed already"):
+        faq_review.approve(services, Scope(), candidate, question="Why?", answer="Because of it.", is_public=True)
+    assert _published(services) == []
+
+
 def test_approving_again_after_a_death_in_between_brings_one_document(
     services: Services, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,14 +151,13 @@ def test_approving_again_after_a_death_in_between_brings_one_document(
 
     said = {"question": "How do I reset it?", "answer": ANSWER, "is_public": True}
     with monkeypatch.context() as patched:
-        patched.setattr(faq_review, "now", die)  # after the upload, before the decision is kept
+        patched.setattr(files, "keep", die)
         with pytest.raises(KeyboardInterrupt):
             faq_review.approve(services, Scope(), candidate, **said)
-    run_until_idle(services)
+    assert (_published(services), len(candidates(services, "candidate"))) == ([], 1)
     faq_review.approve(services, Scope(), candidate, **said)
     run_until_idle(services)
-    with services.database.read() as session:
-        assert [each.is_public for each in session.scalars(select(Document))] == [True]
+    assert _published(services) == [True]
 
 
 _TEXT = st.text(
@@ -167,6 +182,12 @@ def test_nothing_of_an_entry_is_taken_for_mark_up(
 
 def _words(text: str) -> list[str]:
     return text.split()
+
+
+def _published(services: Services) -> list[bool]:
+    """Of each document whether it is public; what is not read yet is one already."""
+    with services.database.read() as session:
+        return [each.is_public for each in session.scalars(select(Document))]
 
 
 def _candidate(services: Services, office: Office) -> str:
