@@ -39,6 +39,7 @@ from app.runtime_health import RuntimeHealth
 from app.scope import (
     AdminScope,
     CallerScope,
+    Role,
     admin_scope,
     admin_to_change,
     agent_scope,
@@ -86,7 +87,10 @@ router = APIRouter(tags=["operation"])
 
 
 class Answers(BaseModel):
-    """What answers where a knowledge base does not choose otherwise. `model` is empty where no chat model is set."""
+    """What answers where a knowledge base does not choose otherwise.
+
+    `model` is empty where no chat model is set, and for customers unless it is a demonstration.
+    """
 
     answerer: AnswererName
     model: str
@@ -205,9 +209,10 @@ def application() -> FastAPI:
 
 
 @router.get("/")
-def get_addresses(services: ServicesOf, _: CallerScope) -> Addresses:
+def get_addresses(services: ServicesOf, scope: CallerScope) -> Addresses:
     """Where everything is, and what answers."""
     ui, answers = services.settings.ui, services.settings.answers
+    is_demonstration = answers.chat_model in DEMONSTRATION_MODELS
     return Addresses(
         name="Answerdesk",
         documentation="/docs",
@@ -218,8 +223,8 @@ def get_addresses(services: ServicesOf, _: CallerScope) -> Addresses:
         user_interface=f"http://{ui.host}:{ui.port}",
         answers=Answers(
             answerer=answers.answerer,
-            model=answers.chat_model,
-            demonstration=answers.chat_model in DEMONSTRATION_MODELS,
+            model=answers.chat_model if is_demonstration or scope.role is not Role.CUSTOMER else "",
+            demonstration=is_demonstration,
         ),
     )
 

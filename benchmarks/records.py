@@ -2,10 +2,10 @@
 
 The same prose (`benchmarks.long_pdf`) is ingested twice in turn, each time in a process of its own and from the queued
 file to the written index: as JSONL of so many records, which are one job, and as one Markdown document with a section
-for every record. Printed of each are windows and tokens per second, how often the embedder was called and how many
-texts it got at a time, in the round whose speed is the middle one. With the sentences that it has unless told otherwise
-(`--sentences`) a record is cut in two passages; with two it is one window, as an entry of an FAQ is. The ratio is that
-of tokens per second. Exits with 1 when it is below `--at-least`.
+for every record, or for as many as one file of text may hold. Printed of each are windows and tokens per second, how
+often the embedder was called and how many texts it got at a time, in the round whose speed is the middle one. With the
+sentences that it has unless told otherwise (`--sentences`) a record is cut in two passages; with two it is one window,
+as an entry of an FAQ is. The ratio is that of tokens per second. Exits with 1 when it is below `--at-least`.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from app.settings import Settings
 from app.worker import run_until_idle
 from benchmarks.ingest import Recorder, counts, in_process, queue
 from benchmarks.long_pdf import Prose
+from ingestion.parsers.base import Limits
 
 
 def main() -> int:
@@ -90,7 +92,10 @@ def _write(folder: Path, count: int, sentences: int) -> dict[str, Path]:
     records, document = folder / "records.jsonl", folder / "document.md"
     lines = (json.dumps({"_id": str(at), "title": f"Record {at}", "text": text}) for at, text in enumerate(texts))
     records.write_text("\n".join(lines))
-    document.write_text("\n\n".join(f"# Record {at}\n\n{text}" for at, text in enumerate(texts)))
+    sections = [f"# Record {at}\n\n{text}" for at, text in enumerate(texts)]
+    lengths = accumulate(len(section) + 2 for section in sections)
+    fitting = sum(length <= Limits().page_characters for length in lengths)
+    document.write_text("\n\n".join(sections[:fitting]))
     return {"records": records, "document": document}
 
 

@@ -6,12 +6,16 @@ they are used.
 
 import re
 from datetime import date, time
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
+MIDNIGHT = time(0)
+"""As the end of a span: of that day."""
+
+Span = tuple[time, time]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
@@ -39,7 +43,10 @@ class OfficeHours(_Part):
     """When people are there. A day that is missing has none; `closed` are days off, of the time zone's calendar."""
 
     timezone: str = Field("UTC", max_length=64, description="IANA name, like Europe/Berlin.")
-    days: dict[Weekday, tuple[time, time]] = Field(description='From and until: {"mon": ["09:00", "17:30"]}.')
+    days: dict[Weekday, tuple[Span, ...]] = Field(
+        description='From and until: {"mon": ["09:00", "17:30"]}; of several spans a list of them: '
+        '{"mon": [["09:00", "12:30"], ["14:00", "18:00"]]}. Until 24:00 is until midnight.'
+    )
     closed: tuple[date, ...] = Field((), max_length=100)
 
     @field_validator("timezone")
@@ -53,13 +60,44 @@ class OfficeHours(_Part):
             raise ValueError(f"there is no time zone {name!r}; name one like Europe/Berlin") from error
         return name
 
+    @field_validator("days", mode="before")
+    @classmethod
+    def _spans(cls, days: Any) -> Any:
+        """A span alone is the only one of its day; midnight at the end of one is kept as 00:00."""
+        if not isinstance(days, dict):
+            return days
+        several = {day: [given] if _is_span(given) else given for day, given in days.items()}
+        return {
+            day: [_until_midnight(span) for span in given] if isinstance(given, list | tuple) else given
+            for day, given in several.items()
+        }
+
     @field_validator("days")
     @classmethod
-    def _in_order(cls, days: dict[Weekday, tuple[time, time]]) -> dict[Weekday, tuple[time, time]]:
-        for day, (opens, closes) in days.items():
-            if opens >= closes:
-                raise ValueError(f"{day} ends before it begins")
+    def _in_order(cls, days: dict[Weekday, tuple[Span, ...]]) -> dict[Weekday, tuple[Span, ...]]:
+        for day, spans in days.items():
+            reached = None
+            for opens, closes in spans:
+                if opens.tzinfo or closes.tzinfo:
+                    raise ValueError(f"{day} has times with an offset: they are those of the time zone")
+                if closes != MIDNIGHT and opens >= closes:
+                    raise ValueError(f"{day} ends before it begins")
+                if reached is not None and (reached == MIDNIGHT or opens < reached):
+                    raise ValueError(f"the spans of {day} overlap or are not in order")
+                reached = closes
         return days
+
+
+def _is_span(given: Any) -> bool:
+    return _is_pair(given) and not any(isinstance(end, list | tuple) for end in given)
+
+
+def _until_midnight(span: Any) -> Any:
+    return (span[0], MIDNIGHT) if _is_pair(span) and span[1] in ("24:00", "24:00:00") else span
+
+
+def _is_pair(given: Any) -> bool:
+    return isinstance(given, list | tuple) and len(given) == 2
 
 
 class ServiceSettings(_Part):

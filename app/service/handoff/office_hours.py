@@ -4,11 +4,11 @@ Owns the arithmetic of days and time zones. Hours are wall-clock times of the zo
 the office opens by the clock on the wall. Knows nothing of who is online.
 """
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from app.service.settings import OfficeHours, Weekday
+from app.service.settings import MIDNIGHT, OfficeHours, Span, Weekday
 
 _DAYS: Final[tuple[Weekday, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LOOKS_AHEAD = 400  # days: more than a year of days off in a row means never
@@ -19,8 +19,8 @@ def is_open(hours: OfficeHours | None, at: datetime) -> bool:
     if hours is None:
         return True
     here = at.astimezone(ZoneInfo(hours.timezone))
-    span = _span(hours, here)
-    return span is not None and span[0] <= here.time() < span[1]
+    now = here.time()
+    return any(opens <= now and (now < closes or closes == MIDNIGHT) for opens, closes in _spans(hours, here))
 
 
 def next_opening(hours: OfficeHours, at: datetime) -> datetime | None:
@@ -29,13 +29,13 @@ def next_opening(hours: OfficeHours, at: datetime) -> datetime | None:
     here = at.astimezone(zone)
     for ahead in range(_LOOKS_AHEAD):
         day = here + timedelta(days=ahead)  # wall-clock arithmetic: the same time on another day
-        if span := _span(hours, day):
-            opens = datetime.combine(day.date(), span[0], zone)
+        for begins, _ in _spans(hours, day):
+            opens = datetime.combine(day.date(), begins, zone)
             if opens.astimezone(UTC) > at.astimezone(UTC):
                 return opens
     return None
 
 
-def _span(hours: OfficeHours, day: datetime) -> tuple[time, time] | None:
-    """From and until, of a day in the office's own time."""
-    return None if day.date() in hours.closed else hours.days.get(_DAYS[day.weekday()])
+def _spans(hours: OfficeHours, day: datetime) -> tuple[Span, ...]:
+    """From and until, of a day in the office's own time, in order."""
+    return () if day.date() in hours.closed else hours.days.get(_DAYS[day.weekday()], ())

@@ -182,7 +182,7 @@ def test_a_customers_conversation_is_answered_from_public_documents_whoever_forg
 
 
 def test_a_customer_gets_no_word_of_internal_documents_and_nothing_of_how_answers_are_made(tmp_path: Path) -> None:
-    with shop(tmp_path) as opened:
+    with shop(tmp_path, answers=patient(chat_model="a model")) as opened:
         staff = Staff(opened.client, opened.services)
         for role in (Role.ADMIN, Role.CUSTOMER):
             staff.account(role)
@@ -217,6 +217,8 @@ def test_a_customer_gets_no_word_of_internal_documents_and_nothing_of_how_answer
             assert answer["citations"]
         for answer in answers(boss):
             assert all(answer[name] for name in emptied), "whoever looks after it sees it all"
+        addresses = [opened.client.get("/", headers=headers).json() for headers in (customer, boss)]
+        assert [each["answers"]["model"] for each in addresses] == ["", "a model"]
         no_state = ConversationStateShape().model_dump(mode="json")
         assert opened.client.get(address, headers=customer).json()["state"] == no_state
         assert opened.client.get(address, headers=boss).json()["state"] != no_state

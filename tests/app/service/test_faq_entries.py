@@ -149,13 +149,15 @@ def test_approving_again_after_a_death_in_between_brings_one_document(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    said = {"question": "How do I reset it?", "answer": ANSWER, "is_public": True}
+    def approve() -> None:
+        faq_review.approve(services, Scope(), candidate, question="How is it reset?", answer=ANSWER, is_public=True)
+
     with monkeypatch.context() as patched:
         patched.setattr(files, "keep", die)
         with pytest.raises(KeyboardInterrupt):
-            faq_review.approve(services, Scope(), candidate, **said)
+            approve()
     assert (_published(services), len(candidates(services, "candidate"))) == ([], 1)
-    faq_review.approve(services, Scope(), candidate, **said)
+    approve()
     run_until_idle(services)
     assert _published(services) == [True]
 

@@ -3,8 +3,12 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 from sqlalchemy import event
 
 from app.db import Database
@@ -15,6 +19,8 @@ from app.service.handoff import agents_work, customers_work, inbox_reading, open
 from app.service.handoff.escalation import escalate
 from app.service.handoff.inbox_reading import Box
 from app.service.handoff.live import live_state
+from app.service.handoff.office_hours import is_open, next_opening
+from app.service.settings import OfficeHours
 from app.service.tables import Account
 from app.service.turn import HandOffReason, HandOffWanted
 from rag.types import AnswerKind
@@ -422,6 +428,42 @@ def test_office_hours_follow_the_clock_on_the_wall(office: Office, at: datetime,
     with office.database.read() as session:
         row = session.get_one(KnowledgeBase, office.knowledge_base)
         assert said in opening.hand_off_reply(session, row, WANTED, "zh" if language == "zh" else "en", at)
+
+
+@given(
+    ends=st.lists(st.integers(0, 24 * 60), min_size=2, max_size=8, unique=True).filter(lambda ends: len(ends) % 2 == 0),
+    minute=st.integers(0, 24 * 60 - 1),
+)
+def test_an_office_is_open_in_each_of_a_days_spans_and_tells_when_the_next_begins(ends: list[int], minute: int) -> None:
+    ends.sort()
+    spans = list(zip(ends[::2], ends[1::2], strict=True))
+    monday = datetime(2026, 3, 2, tzinfo=UTC)
+    hours = OfficeHours.model_validate({"days": {"mon": [[_clock(begin), _clock(end)] for begin, end in spans]}})
+    hours = OfficeHours.model_validate(hours.model_dump(mode="json"))  # as it is kept
+    at = monday + timedelta(minutes=minute)
+    assert is_open(hours, at) == any(begin <= minute < end for begin, end in spans)
+    later = [begin for begin, _ in spans if begin > minute] or [spans[0][0] + 7 * 24 * 60]
+    assert next_opening(hours, at) == monday + timedelta(minutes=later[0])
+
+
+@pytest.mark.parametrize(
+    ("day", "reason"),
+    [
+        (["17:30", "09:00"], "ends before it begins"),
+        ([["09:00", "12:30"], ["12:00", "18:00"]], "overlap"),
+        ([["09:00", "24:00"], ["12:00", "18:00"]], "overlap"),
+        (["09:00Z", "17:30Z"], "with an offset"),
+        (["09:00"], "valid time|Field required|at least|tuple"),
+        ("always", "valid"),
+    ],
+)
+def test_hours_that_cannot_be_are_refused(day: Any, reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        OfficeHours.model_validate({"days": {"mon": day}})
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
 
 
 def test_customer_asks_for_a_person_and_goes_back(office: Office) -> None:
