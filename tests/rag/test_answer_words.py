@@ -152,3 +152,34 @@ def test_a_follow_up_does_not_ask_for_all_that_the_question_before_it_asked_for(
     searched_for = f"{EARLIER[0].text} {follows_up.text}"
     told = answer(follows_up, *SECTIONS, searched_for=searched_for, settings=ALWAYS)
     assert len({citation.passage_id for citation in told.citations}) < 3
+
+
+@pytest.mark.parametrize(
+    ("question", "asks"),
+    [
+        ("How do I clean it?", True),
+        ("how to clean the lid", True),
+        ("clean lid", True),
+        ("The lid sticks", True),
+        ("Can I use soap?", True),
+        ("It won't close, and my lid is clean.", True),
+        ("怎么清洗滤网？", True),
+        ("滤网要怎么清洗？", True),
+        ("我的水壶漏水", True),
+        ("盖子打不开", True),
+        ("How many cups does it hold?", False),
+        ("How many cups may I fill?", False),
+        ("我该加多少水？", False),
+        ("Elizabeth I reigned for how long?", False),
+        ("How did the war begin?", False),
+        ("How do plants grow?", False),
+        ("Name a river in France.", False),
+        ("Is it made of steel?", False),
+        ("战争是如何开始的？", False),
+        ("她的名声如何？", False),
+        ("水壶有多重？", False),
+        ("说出一条河的名字", False),
+    ],
+)
+def test_who_asks_for_help_and_who_for_a_fact(question: str, asks: bool) -> None:
+    assert terms.asks_for_help(question) is asks

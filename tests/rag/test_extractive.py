@@ -224,9 +224,56 @@ def test_a_heading_a_signature_or_a_cross_reference_is_never_an_answer_by_itself
 
 def test_a_line_that_leads_to_an_example_comes_with_it_and_an_example_without_its_last_line() -> None:
     text = "Cups are filled in a loop. For example:\nfor cup = cups\n  fill (cup)\nendfor\nThe loop ends there."
-    found = answer("How do I fill cups?", hit(text, near="Cups"))
+    found = answer("Can you explain how cups are filled?", hit(text, near="Cups"))
     assert quotes(found) == [text[: text.index("\nThe loop")]]
     assert not answer("Why does the loop end?", hit(text)).text.startswith("endfor")
+
+
+TROUBLE = """8.2 When nothing comes out
+The pump needs water to begin with, and a dry one only hums for some seconds before the kettle gives up on it.
+Air that was caught in the pipe behind the filter is let out by the small wheel at the back, half a turn to the left.
+It turns easily, and water that drops from it is no fault: let the kettle stand for a minute, and switch it on again.
+A note for those who look after many kettles: the wheel is sold as a spare part, and lasts for years as a rule.
+Table 4: Spare parts
+The warranty covers the pump, the pipe and the wheel, but not the filter, which is worn out sooner by hard water.
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "is_help"),
+    [
+        ("My kettle only hums for some seconds.", True),
+        ("The kettle hums", True),
+        ("How do I stop the humming?", True),
+        ("What hums for some seconds?", False),
+        ("How long does it hum?", False),
+    ],
+)
+def test_who_asks_for_help_is_also_told_what_is_near_in_other_words(question: str, is_help: bool) -> None:
+    trouble = hit(TROUBLE)
+    texts = [trouble.passage.text[start:end] for start, end in trouble.passage.windows]
+    nearness = tuple(
+        0.9 if "hums" in text else 0.88 if "small wheel" in text or "Table 4" in text else 0.8 for text in texts
+    )
+    assert 0.88 in nearness, "the wheel has a window of its own"
+    found = answer(
+        question, replace(trouble, window_scores=nearness), hit("Kettles are grey.", key=2, score=1, best=0.8)
+    )
+    assert ("half a turn to the left" in found.text) is is_help
+    assert "gives up on it" in found.text
+    assert "Table 4" not in found.text, "a caption tells nothing without its table"
+    assert "grey" not in found.text, "what is far is not told"
+    assert word_count(" ".join(quotes(found))) <= ChoiceLimits().help_words
+
+
+def test_what_is_told_besides_makes_no_answer_surer() -> None:
+    far = hit("The wheel at the back lets the air out.", key=2, score=1.9, near="wheel", best=0.95)
+    near = hit("A kettle that hums has a dry pump.\nIt needs water.", near="hums")
+    asked = "My kettle hums, what is wrong?"
+    helped = answer(asked, near, far)
+    short = answer(asked, near, far, settings=replace(ALWAYS, limits=ChoiceLimits(help_words=0)))
+    assert len(helped.text) > len(short.text)
+    assert helped.details["confidence"] == short.details["confidence"]
 
 
 def test_printed_page_numbers_are_told_with_those_of_the_file() -> None:

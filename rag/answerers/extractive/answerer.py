@@ -97,7 +97,7 @@ class ExtractiveAnswerer:
         chosen = choose(asked, read, ranked, self._settings.limits)
         if breadth := _breadth(question):
             chosen = from_more_sections(breadth, asked, read, chosen, self._settings.limits)
-        answering = next((quote.hit for quote in chosen if not quote.context), 0)
+        answering = next((quote.hit for quote in chosen if not (quote.context or quote.further)), 0)
         fitted = self._confidence
         signals = confidence_features(words, read, answering, frequencies, fitted.typical) if read else {}
         probability = self._probability(signals, read, asked) if signals else 0.0

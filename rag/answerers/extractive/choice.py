@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from rag.answerers.extractive.clauses import best_clauses
+from rag.answerers.extractive.fuller import fuller
 from rag.answerers.extractive.layout import ItemList, Table
 from rag.answerers.extractive.neighbours import Place, header_of, neighbour, steps_of_section, whole_list
 from rag.answerers.extractive.parts import Asked, is_title_asked_for, parts_asked_for, rows_named, shares_words
 from rag.answerers.extractive.ranking import RankedUnit, ReadHit
 from rag.answerers.extractive.sentences import is_fragment, leads_on, led_to, needed_before
-from rag.answerers.extractive.terms import asks_for_explanation, asks_for_steps, content_terms
+from rag.answerers.extractive.terms import asks_for_explanation, asks_for_help, asks_for_steps, content_terms
 from rag.answerers.extractive.units import UnitKind, plain
 from rag.language import language_of, word_count
 
@@ -22,7 +23,8 @@ from rag.language import language_of, word_count
 class ChoiceLimits:
     """Lengths in words, two Chinese characters counting as one.
 
-    words: of an answer made of single sentences or rows, at most `sentences` of them; connected text goes on into
+    words: of an answer made of single sentences or rows, at most `sentences` of them; help_words: the same with what
+    else is near to the question of somebody who asks for help; connected text goes on into
     the next paragraph while it is shorter than `short`. list_words, table_rows: of a list or a table that is given
     whole; numbered steps are given whole up to step_words. rows: of a table of which some rows are asked for.
     code_lines: of an example that a line leads to. enough: sentences are added until they hold this share of the
@@ -33,6 +35,7 @@ class ChoiceLimits:
     """
 
     words: int = 60
+    help_words: int = 110
     short: int = 25
     sentences: int = 4
     list_words: int = 120
@@ -51,7 +54,7 @@ class ChoiceLimits:
     def of_section(self) -> "ChoiceLimits":
         """Those of a further place, beside others."""
         words = self.section_words
-        return replace(self, words=words, list_words=words, step_words=2 * words, sentences=2)
+        return replace(self, words=words, help_words=words, list_words=words, step_words=2 * words, sentences=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class Chosen:
     """A contiguous quote: `text[start:end]` of the passage of `hits[hit]`.
 
     A `context` is what other quotes are read with: a header row, the line that leads to a list. `cut_before` and
-    `cut_after` say that its sentence is longer than any answer may be, and goes on there.
+    `cut_after` say that its sentence is longer than any answer may be, and goes on there. `further` ones are not the
+    answer, but what else is near to the question.
     """
 
     hit: int
@@ -68,6 +72,7 @@ class Chosen:
     context: bool = False
     cut_before: bool = False
     cut_after: bool = False
+    further: bool = False
 
 
 Pieces = dict[Place, bool]
@@ -79,8 +84,11 @@ def choose(asked: Asked, hits: Sequence[ReadHit], ranked: Sequence[RankedUnit], 
     if not ranked:
         return []
     choice = _Choice(asked, hits, ranked, limits)
-    pieces = choice.named_rows() or choice.procedure() or choice.best()
-    return _joined(hits, pieces, choice.cuts)
+    pieces = choice.named_rows() or choice.procedure()
+    if pieces:
+        return _joined(hits, pieces, pieces, {})
+    answer = choice.best()
+    return _joined(hits, choice.with_help(answer), answer, choice.cuts)
 
 
 class _Choice:
@@ -160,6 +168,13 @@ class _Choice:
                 sentences += 1
                 probability += candidate.probability
         return pieces | {place: context for place, context in titled.items() if pieces.get(place) is not False}
+
+    def with_help(self, pieces: Pieces) -> Pieces:
+        """The best sentences or rows, for somebody who asks for help with what else is near."""
+        if not pieces or self._is_foreign(self._ranked[0].hit) or not asks_for_help(self._asked.text):
+            return pieces
+        readable = [index for index in dict.fromkeys(unit.hit for unit in self._ranked) if not self._is_foreign(index)]
+        return fuller(self._hits, pieces, readable, self._limits.help_words, self._limits.code_lines)
 
     def _titled_table(self, index: int) -> Pieces:
         """A small table of the best passage whose title says what is asked for."""
@@ -322,21 +337,24 @@ def _slice(read: ReadHit, first: int, last: int) -> str:
     return read.hit.passage.text[read.layout.units[first].start : read.layout.units[last].end]
 
 
-def _joined(hits: Sequence[ReadHit], pieces: Pieces, cuts: Mapping[Place, tuple[int, int]]) -> list[Chosen]:
+def _joined(
+    hits: Sequence[ReadHit], pieces: Pieces, answer: Pieces, cuts: Mapping[Place, tuple[int, int]]
+) -> list[Chosen]:
     """Ranges of units in reading order, joined where only white space lies between them; sentences cut as told."""
     ranges: list[Chosen] = []
     for hit, unit in sorted(pieces, key=lambda place: (_reading_order(hits, pieces, place[0]), place)):
-        place, context = hits[hit].layout.units[unit], pieces[hit, unit]
+        place, context, further = hits[hit].layout.units[unit], pieces[hit, unit], (hit, unit) not in answer
         if (hit, unit) in cuts:
             start, end = cuts[hit, unit]
             ranges.append(Chosen(hit, start, end, context, start > place.start, end < place.end))
             continue
         if ranges and ranges[-1].hit == hit and ranges[-1].context is context:
-            gap = hits[hit].hit.passage.text[ranges[-1].end : place.start]
+            last = ranges[-1]
+            gap = hits[hit].hit.passage.text[last.end : place.start]
             if not gap.strip():
-                ranges[-1] = Chosen(hit, ranges[-1].start, place.end, context)
+                ranges[-1] = Chosen(hit, last.start, place.end, context, further=last.further and further)
                 continue
-        ranges.append(Chosen(hit, place.start, place.end, context))
+        ranges.append(Chosen(hit, place.start, place.end, context, further=further))
     return ranges
 
 

@@ -6,7 +6,7 @@ Owns those rules, for one unit of a passage at a time. Knows no question.
 import re
 
 from rag.answerers.extractive.ranking import ReadHit
-from rag.answerers.extractive.units import LEADS_ON, STOP_AT_END, UnitKind
+from rag.answerers.extractive.units import CAPTION, LEADS_ON, STOP_AT_END, UnitKind
 
 _GOES_ON = re.compile(r"(?:which|where|and|or|but|so|respective|with)\b|[,;，；]")
 _DANGLES = re.compile(
@@ -31,7 +31,9 @@ def needed_before(read: ReadHit, unit: int) -> list[int]:
 
 
 def _is_term(read: ReadHit, unit: int) -> bool:
-    """Whether a label is a heading or a defined term, not the last line of an example."""
+    """Whether a label is a heading or a defined term, not a caption or the last line of an example."""
+    if CAPTION.match(read.text(unit)):
+        return False
     lines = [unit]
     while lines[0] and read.layout.units[lines[0] - 1].kind is UnitKind.LABEL:
         lines.insert(0, lines[0] - 1)

@@ -90,6 +90,25 @@ _EXPLANATION_ASKED = re.compile(
     r"|\bwhat (?:does|do)\b.{1,60}\bdo\b|为什么|区别|有[什何]么?不同|解释|意思|含义|作用",
     re.IGNORECASE,
 )
+_DONE_BY_ONESELF = re.compile(
+    r"\bhow (?:to\b|(?:do|can|should|could|would|must) (?:i|we|you|one)\b)|\bwhat to do\b"
+    r"|(?:\A|[,，。;；:：!！?？\s]|[我们您你该要想能以需得才里时把])(?:怎么(?!样|回事|会)|怎样|如何)(?!\W*\Z)",
+    re.IGNORECASE,
+)
+"""Steps for whoever asks, not how others did it (`how do plants grow`, `战争如何开始`)."""
+
+_ASKS_IN_WORDS = re.compile(
+    r"[?？]\W*\Z|\b(?:who|whom|whose|what|when|where|which|why|how)\b|[谁哪几吗呢]|多少|多[大长高久远重]|什么|何[时地人处]|为何|是否"
+    r"|\A\W*(?:name|list|give|state|identify)\b|\A\W*(?:说出|列举|列出|写出|举出)",
+    re.IGNORECASE,
+)
+_FIRST_PERSON = re.compile(r"\b(?:my|me)\b|(?<![《“「『])我", re.IGNORECASE)
+_I = re.compile(r"\bI\b")
+_NAME_BEFORE = re.compile(
+    r"\b(?!(?:can|could|do|did|should|must|may|might|would|will|have|had|am|was|if|when|what|how|where|why|which|who|since"
+    r"|because|as|and|but|so|then|that|before|after|once|while)\b)(?-i:[A-Z])[^\W\d_]+ \Z",
+    re.IGNORECASE,
+)
 _CODE_NAME = re.compile(
     r"(?<![A-Za-z0-9])(?=[A-Za-z]*[-_./]?\d)[A-Za-z]{1,8}(?:[-_./]?[A-Za-z0-9]+)*"
     r"|(?<![A-Za-z0-9\u00c0-\u024f_-])--?[A-Za-z][A-Za-z0-9_-]+"
@@ -176,6 +195,25 @@ def asks_for_steps(question: str) -> bool:
 def asks_for_explanation(question: str) -> bool:
     """Whether what is asked takes connected sentences rather than a fact."""
     return _EXPLANATION_ASKED.search(simplified(question)) is not None
+
+
+def asks_for_help(question: str) -> bool:
+    """Whether somebody wants something done, or has a problem, rather than asks for a fact.
+
+    Told by asking how one does it, by asking nothing in so many words (`encrypt the disk`, `the screen stays black`),
+    or by speaking of oneself; but how many and when ask for a fact whoever asks.
+    """
+    text = simplified(question).strip()
+    if _DONE_BY_ONESELF.search(text) or not _ASKS_IN_WORDS.search(text):
+        return True
+    return _speaks_of_oneself(text) and not (asks_how_many(text) or asks_for_date(text))
+
+
+def _speaks_of_oneself(text: str) -> bool:
+    """`I` is no pronoun behind a name: Elizabeth I reigned."""
+    if _FIRST_PERSON.search(text):
+        return True
+    return any(not _NAME_BEFORE.search(text[: match.start()]) for match in _I.finditer(text))
 
 
 def codes_in(text: str) -> frozenset[str]:

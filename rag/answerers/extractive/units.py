@@ -39,6 +39,9 @@ NUMBERED = re.compile(
 BULLETED = re.compile(r"[-*+•◦▪●○■□·‣–—►➢✓]\s|[A-Za-z][.)]\s|[(（][A-Za-z][)）]")
 STOP_AT_END = re.compile(r"[.!?…。！？；;]['\"’”」』)）\]]*\Z")
 LEADS_ON = re.compile(r"[:：][\s*_]*\Z")
+CAPTION = re.compile(r"(?:table|figure|fig\.|表格?|图)\s*[\dA-Z]+[-.\d]*\s*[:：.]?\s", re.IGNORECASE)
+"""How the line over a table or under a picture begins; a sentence may begin so too (`Table 3 lists ...`)."""
+
 _ROW = re.compile(r"\S\s*(?:\s\|\s|\t+)\s*\S")
 _CRUMB = re.compile(
     r".*(?:\.\s?){5,}\d*\s*\Z|(?:next|previous|prev|up|home|back to top|contents|\[?top\]?|上一页|下一页|返回顶部|目录)"
