@@ -15,6 +15,7 @@ from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSett
 from rag.answerers.extractive.terms import code_form, codes_in, content_terms, is_code, question_terms
 from rag.chinese import simplified
 from rag.types import Answer, AnswerKind, Finished, Hit, Question, Turn
+from tests.effort import costs_at_most
 from tests.rag.answering import FakeFound, hit
 
 ALWAYS = ExtractiveSettings(refuse_below=0, doubt_below=0)
@@ -183,3 +184,8 @@ def test_a_follow_up_does_not_ask_for_all_that_the_question_before_it_asked_for(
 )
 def test_who_asks_for_help_and_who_for_a_fact(question: str, asks: bool) -> None:
     assert terms.asks_for_help(question) is asks
+
+
+@pytest.mark.parametrize("bomb", ["?" * 30_000 + "x", "Ab I " * 6_000, "怎么" + "!" * 30_000 + "x", "怎么!" * 10_000])
+def test_whether_help_is_asked_for_is_seen_in_time_linear_in_the_question(bomb: str) -> None:
+    assert costs_at_most(1, lambda: terms.asks_for_help(bomb))

@@ -92,13 +92,13 @@ _EXPLANATION_ASKED = re.compile(
 )
 _DONE_BY_ONESELF = re.compile(
     r"\bhow (?:to\b|(?:do|can|should|could|would|must) (?:i|we|you|one)\b)|\bwhat to do\b"
-    r"|(?:\A|[,，。;；:：!！?？\s]|[我们您你该要想能以需得才里时把])(?:怎么(?!样|回事|会)|怎样|如何)(?!\W*\Z)",
+    r"|(?:\A|[,，。;；:：!！?？\s]|[我们您你该要想能以需得才里时把])(?:怎么(?!样|回事|会)|怎样|如何)(?!\W{0,20}\Z)",
     re.IGNORECASE,
 )
 """Steps for whoever asks, not how others did it (`how do plants grow`, `战争如何开始`)."""
 
 _ASKS_IN_WORDS = re.compile(
-    r"[?？]\W*\Z|\b(?:who|whom|whose|what|when|where|which|why|how)\b|[谁哪几吗呢]|多少|多[大长高久远重]|什么|何[时地人处]|为何|是否"
+    r"[?？]\W{0,20}\Z|\b(?:who|whom|whose|what|when|where|which|why|how)\b|[谁哪几吗呢]|多少|多[大长高久远重]|什么|何[时地人处]|为何|是否"
     r"|\A\W*(?:name|list|give|state|identify)\b|\A\W*(?:说出|列举|列出|写出|举出)",
     re.IGNORECASE,
 )
