@@ -276,6 +276,24 @@ def test_what_is_told_besides_makes_no_answer_surer() -> None:
     assert helped.details["confidence"] == short.details["confidence"]
 
 
+@given(nearness=st.lists(st.sampled_from([0.85, 0.88, 0.9, 0.95]), min_size=6, max_size=6))
+def test_the_answer_comes_before_what_is_told_besides(nearness: list[float]) -> None:
+    texts = ["A kettle that hums has a dry pump. It needs water.", "Wheels at the back let air out. Turn them."]
+    found = [hit(text, key=key) for key, text in enumerate(texts, start=1)]
+    found = [
+        replace(each, window_scores=tuple(nearness[3 * number : 3 * number + len(each.passage.windows)]))
+        for number, each in enumerate(found)
+    ]
+    short, helped = (
+        answer(
+            "My kettle hums, what is wrong?", *found, settings=replace(ALWAYS, limits=ChoiceLimits(help_words=words))
+        )
+        for words in (0, 110)
+    )
+    assert helped.citations[0].passage_id == short.citations[0].passage_id
+    assert helped.details == short.details
+
+
 def test_printed_page_numbers_are_told_with_those_of_the_file() -> None:
     text = "The vinegar is clear. " * 3 + "Add 50 ml of vinegar to it."
     found = answer("How much vinegar is added?", hit(text, near="50", pages=[60], page_label="25"))

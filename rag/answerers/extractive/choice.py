@@ -23,15 +23,15 @@ from rag.language import language_of, word_count
 class ChoiceLimits:
     """Lengths in words, two Chinese characters counting as one.
 
-    words: of an answer made of single sentences or rows, at most `sentences` of them; help_words: the same with what
-    else is near to the question of somebody who asks for help; connected text goes on into
-    the next paragraph while it is shorter than `short`. list_words, table_rows: of a list or a table that is given
-    whole; numbered steps are given whole up to step_words. rows: of a table of which some rows are asked for.
-    code_lines: of an example that a line leads to. enough: sentences are added until they hold this share of the
-    probability. worth: how probable a further sentence must be, by the best one's; worth_more: the same where
-    connected text is asked for. second_passage: how probable a sentence of a second passage, or a lone item of a
-    list, must be to stand behind others. sections, broad_words: of an answer from several places of a manual, and
-    section_words of each of its further ones.
+    words: of an answer made of single sentences or rows, at most `sentences` of them; connected text goes on into
+    the next paragraph while it is shorter than `short`. help_words: the same with what else is near to the question
+    of somebody who asks for help. list_words, table_rows: of a list or a table that is given whole; numbered steps are
+    given whole up to step_words. rows: of a table of which some rows are asked for. code_lines: of an example that a
+    line leads to. enough: sentences are added until they hold this share of the probability. worth: how probable a
+    further sentence must be, by the best one's; worth_more: the same where connected text is asked for.
+    second_passage: how probable a sentence of a second passage, or a lone item of a list, must be to stand behind
+    others. sections, broad_words: of an answer from several places of a manual, and section_words of each of its
+    further ones.
     """
 
     words: int = 60
@@ -340,9 +340,15 @@ def _slice(read: ReadHit, first: int, last: int) -> str:
 def _joined(
     hits: Sequence[ReadHit], pieces: Pieces, answer: Pieces, cuts: Mapping[Place, tuple[int, int]]
 ) -> list[Chosen]:
-    """Ranges of units in reading order, joined where only white space lies between them; sentences cut as told."""
+    """Ranges of units in reading order, joined where only white space lies between them; sentences cut as told.
+
+    Passages of the answer come before those that only add to it.
+    """
+    answering = {hit for hit, _ in answer}
     ranges: list[Chosen] = []
-    for hit, unit in sorted(pieces, key=lambda place: (_reading_order(hits, pieces, place[0]), place)):
+    for hit, unit in sorted(
+        pieces, key=lambda place: (place[0] not in answering, _reading_order(hits, pieces, place[0]), place)
+    ):
         place, context, further = hits[hit].layout.units[unit], pieces[hit, unit], (hit, unit) not in answer
         if (hit, unit) in cuts:
             start, end = cuts[hit, unit]
