@@ -7,7 +7,7 @@ goes. Adds nothing but what can be read without what stands around it.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rag.answerers.extractive.neighbours import Place, header_of
+from rag.answerers.extractive.neighbours import Place, whole_list
 from rag.answerers.extractive.ranking import ReadHit
 from rag.answerers.extractive.sentences import is_fragment, leads_on, led_to, needed_before
 from rag.answerers.extractive.units import CAPTION, UnitKind
@@ -32,7 +32,7 @@ def fuller(
     for index, (start, end) in _nearest(hits, readable):
         added = {
             place: context
-            for place, context in _readable(hits, index, start, end, code_lines, rows=index == readable[0]).items()
+            for place, context in _readable(hits, index, start, end, code_lines).items()
             if told.get(place) is not False
         }
         more = _words(hits, added)
@@ -53,12 +53,10 @@ def _nearest(hits: Sequence[ReadHit], readable: Sequence[int]) -> Iterator[tuple
     return ((index, window) for score, index, window in windows if score >= windows[0][0] - FAR)
 
 
-def _readable(
-    hits: Sequence[ReadHit], index: int, start: int, end: int, code_lines: int, *, rows: bool
-) -> dict[Place, bool]:
+def _readable(hits: Sequence[ReadHit], index: int, start: int, end: int, code_lines: int) -> dict[Place, bool]:
     """The units of a window with what they cannot be read without; of each whether it is only context.
 
-    Some `rows` of a table tell something only beside what is said about them.
+    No rows of tables: those beside the one that is asked for are about something else.
     """
     read = hits[index]
     found: dict[Place, bool] = {}
@@ -67,7 +65,7 @@ def _readable(
         shared = min(end, place.end) - max(start, place.start)
         if place.kind in (UnitKind.CRUMB, UnitKind.HEADING) or CAPTION.match(read.text(unit)):
             continue
-        if 2 * shared < min(end - start, place.end - place.start) or (read.layout.table_at(unit) and not rows):
+        if 2 * shared < min(end - start, place.end - place.start) or read.layout.table_at(unit):
             continue
         for other, context in _with_what_it_needs(hits, index, unit, code_lines).items():
             found[other] = context and found.get(other, True)
@@ -76,13 +74,11 @@ def _readable(
 
 def _with_what_it_needs(hits: Sequence[ReadHit], index: int, unit: int, code_lines: int) -> dict[Place, bool]:
     read = hits[index]
-    if table := read.layout.table_at(unit):
-        header = header_of(hits, index, table)
-        over: dict[Place, bool] = {} if header is None else {header: True}
-        return over if header == (index, unit) else over | {(index, unit): False}
     if items := read.layout.list_at(unit):
         if unit < items.first:
             return {}
+        if items.numbers:  # some of its steps are no procedure
+            return dict.fromkeys(whole_list(hits, index, items), False)
         titled = items.lead is None or read.layout.units[items.lead].kind is UnitKind.LABEL
         over = {} if items.lead is None or titled else {(index, items.lead): True}
         return over | {(index, each): False for each in items.item_at(unit)}
