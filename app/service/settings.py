@@ -6,7 +6,7 @@ they are used.
 
 import re
 from datetime import date, time
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
@@ -15,6 +15,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
 MIDNIGHT = time(0)
 """As the end of a span: of that day."""
 
+SHORTEST_SILENCE_S: Final = 60
 Span = tuple[time, time]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -112,4 +113,10 @@ class ServiceSettings(_Part):
     )
     answer_within_s: int = Field(
         120, ge=5, le=86_400, description="After so long without an agent's reply it is the next agent's turn."
+    )
+    ends_after_silence_s: int | None = Field(
+        None,
+        ge=SHORTEST_SILENCE_S,
+        le=90 * 86_400,
+        description="What an agent has answered ends after so long without a message; null: when the agent ends it.",
     )

@@ -217,7 +217,7 @@ def read_events(response: httpx.Response) -> Iterator[tuple[str, int | None, Any
             name, number = "", None
 
 
-def wait_until(holds: Callable[[], object], timeout_s: float = 15.0) -> None:
+def wait_until(holds: Callable[[], object], timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, "waited in vain"

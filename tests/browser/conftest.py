@@ -155,8 +155,8 @@ def page(browser: Browser, product: Product) -> Iterator[Page]:
     page.on("pageerror", lambda error: alarms.append(f"error: {error}"))
     page.on("request", check_request)
     page.on("console", check_console)
-    expect.set_options(timeout=15_000)
-    page.set_default_timeout(15_000)
+    expect.set_options(timeout=30_000)
+    page.set_default_timeout(30_000)
     yield page
     context.close()
     assert not alarms

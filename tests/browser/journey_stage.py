@@ -279,7 +279,7 @@ class Recording:
         opened.tracing.start(title=f"{self.name}: {who}", screenshots=True, snapshots=True)
         self._windows.append((who, opened))
         page = opened.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         own = (self.on.shop, self.on.ui, self.on.api, "data:", "blob:")
         alarm = self.alarms.append
 

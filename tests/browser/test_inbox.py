@@ -14,7 +14,7 @@ HOSTILE = '<img src=x onerror="parent.alert(1)"> <script>alert(2)</script>'
 
 @pytest.fixture
 def on_stage(browser: Browser, tmp_path: Path) -> Iterator[Stage]:
-    expect.set_options(timeout=15_000)
+    expect.set_options(timeout=30_000)
     SCREENSHOTS.mkdir(exist_ok=True)
     with stage(tmp_path, browser) as running:
         yield running

@@ -24,7 +24,7 @@ def on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 @pytest.fixture
 def journey(browser: Browser, on: Installation, request: pytest.FixtureRequest) -> Iterator[Recording]:
-    expect.set_options(timeout=15_000)
+    expect.set_options(timeout=30_000)
     name = request.node.name.removeprefix("test_").replace("_", "-")
     shutil.rmtree(RECORDINGS / name, ignore_errors=True)
     (RECORDINGS / name).mkdir(parents=True)

@@ -61,7 +61,7 @@ def scene() -> Iterator[Stage]:
 def visit(browser: Browser, scene: Stage) -> Iterator[Opener]:
     """Opens a page of the shop in a browser of its own; at the end nothing may have been refused or run."""
     alarms: list[str] = []
-    expect.set_options(timeout=10_000)
+    expect.set_options(timeout=30_000)
 
     def check_dialog(dialog: Dialog) -> None:
         alarms.append(f"dialog: {dialog.message}")

@@ -69,7 +69,7 @@ def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> No
 def visit(browser: Browser, shop: Product) -> Iterator[Callable[..., WidgetPage]]:
     """Opens a page of the shop in a browser of its own; at the end nothing may have been refused or run."""
     alarms: list[str] = []
-    expect.set_options(timeout=15_000)
+    expect.set_options(timeout=30_000)
 
     def opened(path: str, language: str = "en", **context: Any) -> WidgetPage:
         page = contexts.enter_context(browser.new_context(**context)).new_page()

@@ -20,6 +20,7 @@ from app.service.handoff import presence, states
 from app.service.handoff.changes import touched
 from app.service.handoff.opening import nobody_sentence, offer, service_settings, somebody_is_there
 from app.service.handoff.record import await_answer, spoken_in, tell, write
+from app.service.handoff.silence import end_silent
 from app.service.handoff.states import Status
 from app.service.tables import HandOff
 
@@ -50,8 +51,9 @@ class Escalation:
             await asyncio.sleep(LOOK_S)
             try:
                 await asyncio.to_thread(escalate, self._database)
+                await asyncio.to_thread(end_silent, self._database)
             except SQLAlchemyError:
-                _LOG.exception("Cannot look for customers who wait; trying again.")
+                _LOG.exception("Cannot look for customers who wait, or are silent; trying again.")
 
 
 def escalate(database: Database, at: datetime | None = None) -> int:

@@ -37,6 +37,8 @@ _SENTENCES: dict[Language, dict[str, str]] = {
         "next_agent": "I am sorry for the wait. A colleague is being asked to take over.",
         "resolved": "{agent} has ended this conversation. How was it? Please rate it with 1 to 5 stars. "
         "If there is anything else, the assistant is here.",
+        "silent": "This conversation with {agent} ends here, as nothing has been written for a while. How was it? "
+        "Please rate it with 1 to 5 stars. If there is anything else, the assistant is here.",
         "returned": "{agent} has handed you back to the assistant, who answers you from here on.",
         "cancelled": "You are back with the assistant. Ask for a person at any time.",
     },
@@ -55,6 +57,8 @@ _SENTENCES: dict[Language, dict[str, str]] = {
         "transferred": "{agent} 正在将您转给另一位同事，您之前写的内容会一并转交。",
         "next_agent": "抱歉让您久等了，正在请另一位同事为您服务。",
         "resolved": "{agent} 已结束本次对话。请用 1 到 5 颗星评价本次服务。如果还有其他问题，可以继续询问智能助手。",
+        "silent": "由于一段时间没有新消息，您与 {agent} 的对话到此结束。请用 1 到 5 颗星评价本次服务。"
+        "如果还有其他问题，可以继续询问智能助手。",
         "returned": "{agent} 已将您转回智能助手，接下来由助手为您解答。",
         "cancelled": "您已回到智能助手。需要时可以随时要求人工客服。",
     },

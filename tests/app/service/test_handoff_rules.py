@@ -19,10 +19,12 @@ from app.scope import Scope
 from app.service.handoff import agents_work, customers_work
 from app.service.handoff.escalation import escalate
 from app.service.handoff.live import live_state
+from app.service.handoff.silence import end_silent
 from app.service.tables import HandOff, InboxChange
 from tests.app.service.people_at_work import PATIENCE, Office
 
 GROUPS = ("general", "billing")
+SILENCE = timedelta(hours=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,7 +43,8 @@ class HandOffs(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="hand-offs-"))
         shutil.copy(self.template, self.folder / "test.db")
         self.database = Database(f"sqlite:///{self.folder / 'test.db'}")
-        self.office = Office(self.database)
+        settings = {"answer_within_s": PATIENCE.total_seconds(), "ends_after_silence_s": SILENCE.total_seconds()}
+        self.office = Office(self.database, settings)
         self.agents = [
             self.office.agent("Anna"),
             self.office.agent("Ben", ["billing"]),
@@ -152,6 +155,14 @@ class HandOffs(RuleBasedStateMachine):
     def time_passes(self, steps: int) -> None:
         self.later += PATIENCE * steps / 2
         escalate(self.database, now() + self.later)
+
+    @rule()
+    def customers_are_silent(self) -> None:
+        with_an_agent = select(HandOff).where(HandOff.status == "claimed")
+        with self.database.read() as session:
+            answered = [each.id for each in session.scalars(with_an_agent) if each.waiting_since is None]
+        assert end_silent(self.database, now() + self.later + SILENCE) == len(answered)
+        assert {self.office.one(each).status for each in answered} <= {"resolved"}
 
     @precondition(lambda self: getattr(self, "said", None))
     @invariant()

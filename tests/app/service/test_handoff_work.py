@@ -20,6 +20,7 @@ from app.service.handoff.escalation import escalate
 from app.service.handoff.inbox_reading import Box
 from app.service.handoff.live import live_state
 from app.service.handoff.office_hours import is_open, next_opening
+from app.service.handoff.silence import end_silent
 from app.service.settings import OfficeHours
 from app.service.tables import Account
 from app.service.turn import HandOffReason, HandOffWanted
@@ -386,6 +387,32 @@ def test_the_conversation_of_a_deleted_account_goes_to_the_next_agent_at_once(of
     row = office.hand_off(conversation)
     assert (row.status, row.offered_to) == ("queued", ben.account.id)
     assert [each.author for each in office.record(conversation) if each.role == "agent"] == ["Anna"]
+
+
+def test_a_customer_who_is_silent_after_an_answer_is_let_go_if_that_is_wanted(office: Office) -> None:
+    anna = office.agent("Anna")
+    answered, waiting = (agents_work.claim(office.database, anna, office.waiting("The lid leaks.")) for _ in range(2))
+    office.replies(anna, answered, "Please press the blue lever until it clicks.")
+    in_an_hour = now() + timedelta(hours=1, seconds=1)
+    assert end_silent(office.database, in_an_hour) == 0
+    office.set({"ends_after_silence_s": 3600})
+    assert end_silent(office.database, in_an_hour - timedelta(minutes=1)) == 0
+    assert sorted(at_once(4, lambda _: end_silent(office.database, in_an_hour)), key=str) == [0, 0, 0, 1]
+    assert office.told(answered)[-1].startswith("This conversation with Anna ends here, as nothing has been written")
+    assert (office.hand_off(answered).status, office.handler(answered)) == ("resolved", "assistant")
+    assert (office.hand_off(waiting).status, office.handler(waiting)) == ("claimed", "people")
+    assert len(office.record(answered)) == len(office.record(waiting)) + 2  # Anna's answer, and that it ended
+    office.says(answered, "It works now. What does E-07 mean?")
+    assert office.record(answered)[-1].text == "About It works now. What does E-07 mean?"
+
+
+def test_one_whose_settings_cannot_be_read_ends_no_later_than_others(office: Office) -> None:
+    anna, damaged = office.agent("Anna"), Office(office.database, name="damaged")
+    for each in (damaged, office):
+        office.replies(anna, agents_work.claim(office.database, anna, each.waiting()), "Here I am.")
+    damaged.set({"ends_after_silence_s": 59})
+    office.set({"ends_after_silence_s": 60})
+    assert end_silent(office.database, now() + timedelta(minutes=2)) == 1
 
 
 def test_one_that_cannot_be_looked_after_keeps_no_other_waiting(office: Office) -> None:
