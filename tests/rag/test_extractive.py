@@ -454,6 +454,20 @@ def test_the_procedure_of_the_first_passage_comes_before_a_list_with_more_of_the
     assert quotes(found) == [steps]
 
 
+def test_the_steps_of_the_section_come_when_the_best_sentence_of_it_is_none_of_them() -> None:
+    steps = "1. 取下滤芯，倒空水箱。\n2. 将整瓶除垢剂倒入水箱。\n3. 按确认键。"
+    aside = "如中途停电，来电后从冲洗程序开始继续。"
+    others = [
+        hit(text, heading_path=["保养", name])
+        for name, text in (("清洁", "清洁用的是清洁片，与除垢无关。"), ("换水", "每天换水，可以少除垢。"))
+    ]
+    for question in ("怎么开始除垢程序？", "怎么除垢？"):
+        found = answer(question, hit(f"{steps}\n\n{aside}", near=aside, heading_path=["保养", "除垢"]), *others)
+        assert quotes(found) == [steps]
+    found = answer("怎么开始清洁？", hit(f"{steps}\n\n{aside}", near=aside, heading_path=["保养", "除垢"]))
+    assert steps not in quotes(found)
+
+
 def test_a_long_passage_without_structure_costs_linear_time() -> None:
     text = "1. a\n" * 20_000 + "x" * 200_000 + "\n" + "| " * 20_000 + ". " * 20_000
     assert costs_at_most(5, lambda: layout_of(text))

@@ -131,7 +131,7 @@ class _Choice:
         # The passage found first may be the procedure though what stands elsewhere has more of the words.
         found_first = [] if self._is_foreign(0) else [0]
         for index in dict.fromkeys([best.hit, *found_first]):
-            found = steps_of_section(self._hits, index, partial(self._is_asked_for, index))
+            found = steps_of_section(self._hits, index, partial(self._is_asked_for, index, best))
             if found is not None:
                 return self._whole_list(*found)
         return {} if items is None else self._whole_list(best.hit, items)
@@ -270,11 +270,17 @@ class _Choice:
         longest = self._limits.step_words if steps else self._limits.list_words
         return pieces if self._words(pieces) <= longest else {}
 
-    def _is_asked_for(self, index: int, heading: str) -> bool:
-        """Whether a heading has enough of the question's words that its passage has; models are in few headings."""
-        terms, passage = set(content_terms(heading)), self._hits[index].all_terms
+    def _is_asked_for(self, index: int, best: RankedUnit, heading: str) -> bool:
+        """Whether a heading has enough of the question's words that its passage has; models are in few headings.
+
+        One is enough if the best unit stands under it too.
+        """
+        read = self._hits[index]
+        terms, passage = set(content_terms(heading)), read.all_terms
         found = {term: weight for term, weight in self._asked.frequencies.items() if term in passage and term.isalpha()}
-        return sum(weight for term, weight in found.items() if term in terms) >= sum(found.values()) / 3 > 0
+        named = sum(weight for term, weight in found.items() if term in terms)
+        has_best = best.hit == index and read.heading_at(read.layout.units[best.unit].start) == heading
+        return named > 0 if has_best else named >= sum(found.values()) / 3 > 0
 
     def _sentence(self, read: ReadHit, unit: int, *, further: bool) -> list[int]:
         """A sentence with what it depends on; where connected text is asked for, with the rest of its paragraph."""
