@@ -370,6 +370,36 @@ def test_a_doubtful_answer_says_so_and_why(question: str, reason: str, told: str
     assert first.endswith(told)
 
 
+@pytest.mark.parametrize(
+    ("question", "heading", "may_help"),
+    [
+        ("How do I start descaling?", "Descaling", True),
+        ("How do I start descaling?", "Vinegar", False),
+        ("How do I start descaling?", "Descaling of other kettles", False),  # not all of it is asked for
+        ("How do I start descaling if my landlord forbids it in the flat?", "Descaling", False),  # a small part of it
+        ("Who started descaling?", "Descaling", False),
+    ],
+)
+def test_steps_under_a_heading_that_is_asked_for_may_help_though_words_are_missing(
+    question: str, heading: str, may_help: bool
+) -> None:
+    steps = "1. Fill it with water up to MAX.\n2. Add 50 ml of vinegar.\n3. Bring it to the boil."
+    rival = hit("Never start the kettle without a lid, even when you are descaling it.", key=2, heading_path=["Safety"])
+
+    def sure(doubt_below: float) -> float:
+        settings = ExtractiveSettings(refuse_below=0, doubt_below=doubt_below)
+        found = answer(question, hit(steps, heading_path=["Care", heading], near="Fill"), rival, settings=settings)
+        confidence = found.details["confidence"]
+        assert isinstance(confidence, float)
+        return confidence
+
+    before, after = sure(doubt_below=0.0), sure(doubt_below=1.0)
+    assert (after > before) is may_help
+    between = (before + after) / 2
+    assert sure(doubt_below=between) == pytest.approx(between)  # never so sure that there is no doubt
+    assert sure(doubt_below=before / 2) == before
+
+
 LINES = st.sampled_from(
     ["1. Do this.", "2. Do that. Then wait.", "• An item", "A | B", "See [1] there.", "To do so:", "A label", "goes on"]
 )

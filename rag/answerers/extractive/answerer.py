@@ -4,6 +4,7 @@ Owns the order of the work (read, rank, choose, judge, write) and how quotes are
 not in a passage comes from `rag.language`. Uses no model and embeds nothing.
 """
 
+import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -14,6 +15,7 @@ from rag.answerers.extractive.confidence import (
     ConfidenceModel,
     confidence_features,
     fitted_model,
+    has_steps_named,
     is_foreign,
     missing_terms,
     named_row_coverage,
@@ -97,10 +99,11 @@ class ExtractiveAnswerer:
         chosen = choose(asked, read, ranked, self._settings.limits)
         if breadth := _breadth(question):
             chosen = from_more_sections(breadth, asked, read, chosen, self._settings.limits)
-        answering = next((quote.hit for quote in chosen if not (quote.context or quote.further)), 0)
+        answer = next((quote for quote in chosen if not (quote.context or quote.further)), None)
+        answering = answer.hit if answer else 0
         fitted = self._confidence
         signals = confidence_features(words, read, answering, frequencies, fitted.typical) if read else {}
-        probability = self._probability(signals, read, asked) if signals else 0.0
+        probability = self._probability(signals, read, asked, answer) if signals else 0.0
         if breadth and breadth.sides:
             quoted = [read[number] for number in sorted({quote.hit for quote in chosen})]
             probability = max(probability, self._of_sides(breadth.sides, quoted))
@@ -131,13 +134,17 @@ class ExtractiveAnswerer:
             )
         )
 
-    def _probability(self, signals: Mapping[str, float], read: Sequence[ReadHit], asked: Asked) -> float:
+    def _probability(
+        self, signals: Mapping[str, float], read: Sequence[ReadHit], asked: Asked, answer: Chosen | None
+    ) -> float:
         found = _codes_found(read) if asked.codes else frozenset()
-        return self._confidence.probability(
-            signals,
-            row_named=named_row_coverage(read, asked),
-            code_nowhere=not asked.codes <= found,
-        )
+        row_named, code_nowhere = named_row_coverage(read, asked), not asked.codes <= found
+        sure = self._confidence.probability(signals, row_named=row_named, code_nowhere=code_nowhere)
+        if answer is None or not has_steps_named(asked, read[answer.hit], answer.start, answer.end):
+            return sure
+        # The steps may help; whether they are those of what else the question says stays in doubt.
+        surer = self._confidence.probability(signals, row_named=row_named, code_nowhere=code_nowhere, steps_named=True)
+        return max(sure, min(surer, math.nextafter(self._settings.thresholds(self._confidence)[1], 0.0)))
 
     def _of_sides(self, sides: Sequence[str], quoted: Sequence[ReadHit]) -> float:
         """That each side of a comparison is answered by some passage that is quoted: the least of their probabilities.

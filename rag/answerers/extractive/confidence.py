@@ -17,7 +17,7 @@ from importlib import resources
 from rag.answerers.extractive.coverage import Coverage
 from rag.answerers.extractive.parts import Asked, rows_named
 from rag.answerers.extractive.ranking import ReadHit
-from rag.answerers.extractive.terms import content_terms, names_written_in
+from rag.answerers.extractive.terms import asks_for_steps, content_terms, names_written_in, question_terms
 from rag.language import Language, language_of
 from rag.types import Hit
 
@@ -40,8 +40,11 @@ _FAR = 0.75
 
 _ROW_NAMED = 4.0
 _CODE_NOWHERE = -4.0
-"""Log-odds for a table row that begins with the code asked for, and for a code that no passage found has. Not fitted:
-the public sets have no such questions."""
+_STEPS_NAMED = 2.0
+"""Log-odds for a table row that begins with the code asked for, for a code that no passage found has, and for steps
+under a heading that the question names. Not fitted: the public sets have no such questions."""
+_NAMED = 1 / 3
+"""Share of the question's terms that a heading must have to be what the question is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +71,21 @@ class ConfidenceModel:
     thresholds: Sequence[Threshold] = ()
 
     def probability(
-        self, features: Mapping[str, float], *, row_named: float = 0.0, code_nowhere: bool = False
+        self,
+        features: Mapping[str, float],
+        *,
+        row_named: float = 0.0,
+        code_nowhere: bool = False,
+        steps_named: bool = False,
     ) -> float:
         """That the passages answer the question, between 0 and 1.
 
         row_named: how much of the question a table row covers that begins with a code it names, from 0 to 1;
-        code_nowhere: one of the question's codes is in no passage found.
+        code_nowhere: one of the question's codes is in no passage found; steps_named: the answer is a procedure under
+        a heading that the question names.
         """
         logit = self.bias + sum(weight * features[name] for name, weight in self.weights.items())
-        logit += _ROW_NAMED * row_named + _CODE_NOWHERE * code_nowhere
+        logit += _ROW_NAMED * row_named + _CODE_NOWHERE * code_nowhere + _STEPS_NAMED * steps_named
         return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
 
     def for_false_refusals(self, share: float) -> float:
@@ -158,6 +167,24 @@ def named_row_coverage(read: Sequence[ReadHit], asked: Asked) -> float:
     total = sum(asked.frequencies.values()) or 1.0
     named = ((hit, row) for hit in read for row in rows_named(asked, hit))
     return max((_share(asked.frequencies, hit.front | hit.terms[row], total) for hit, row in named), default=0.0)
+
+
+def has_steps_named(asked: Asked, read: ReadHit, start: int, end: int) -> bool:
+    """Whether steps are asked for, and `read.hit.passage.text[start:end]` has some under a heading the question names.
+
+    It names a heading with all of its words, which are no small part of its own: "How do I start descaling?" is about
+    "Descaling", where nothing may be said to start.
+    """
+    if not asks_for_steps(asked.text):
+        return False
+    terms = frozenset(question_terms(asked.text))
+    for items in read.layout.lists:
+        first = read.layout.units[items.first].start
+        if items.numbers and start <= first < end:
+            heading = {term for term in content_terms(read.heading_at(first)) if term.isalpha()}
+            if heading and heading <= terms and len(heading) >= _NAMED * len(terms):
+                return True
+    return False
 
 
 def _passage_coverage(read: ReadHit, frequencies: Mapping[str, float]) -> float:
