@@ -3,8 +3,8 @@
 FOLDER holds the manuals (octave.pdf, gnuplot.pdf, install.en.pdf, install.zh_CN.pdf, debian-reference.zh-cn.pdf,
 tv.jsonl); each becomes a knowledge base of the installation in `--home`, read once. `follow_ups.jsonl` names for each
 later turn the questions before it, the same question written so that it stands alone, and where its answer is: pages
-or records. Printed is recall at 5 of the turn by itself, after the turns before it, and rewritten by hand. Exits with 1
-when the second is more than `--within` below the third.
+or records. Printed is recall at 5 of the turn by itself, after the turns before it, and rewritten by hand; the same of
+answers whose first citation is from there. Exits with 1 when the second recall is more than `--within` below the third.
 """
 
 import argparse
@@ -18,12 +18,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.installed import knowledge_base, services_in
+from rag.answerers.base import Found
+from rag.answerers.extractive.answerer import ExtractiveAnswerer
+from rag.chain import ChainSettings
 from rag.language import language_of
 from rag.products.search import ProductSearcher
 from rag.retriever import pages_of
-from rag.types import Hit, Turn
+from rag.types import AnswerKind, Finished, Hit, Question, Turn
 
 SET = Path(__file__).with_name("follow_ups.jsonl")
+_CANDIDATES = ChainSettings().candidates
+"""Passages that an answer is made from."""
 _TOLD = 600
 """Characters of a passage that stand for the answer to an earlier question."""
 
@@ -61,7 +66,7 @@ def main() -> int:
         _print(name, [hits for each, hits in found if each.manual == name])
     for language in ("en", "zh"):
         _print(f"all {language}", [hits for each, hits in found if language_of(each.rewritten) == language])
-    alone, after, rewritten = _print("all", [hits for _, hits in found])
+    alone, after, rewritten, *_ = _print("all", [hits for _, hits in found])
     if arguments.misses:
         for each, hits in found:
             if hits[2] > hits[1]:
@@ -70,13 +75,23 @@ def main() -> int:
 
 
 def _found(searcher: ProductSearcher, asked: FollowUp) -> tuple[bool, ...]:
-    """Whether its place is among the first five: by itself, after its turns, rewritten."""
+    """Whether its place is among the first five: by itself, after its turns, rewritten; the same of answers from it."""
     history = _answered(searcher, asked.history)
     ways: list[tuple[str, Sequence[Turn]]] = [(asked.question, ()), (asked.question, history), (asked.rewritten, ())]
-    return tuple(
-        any(_places(hit) & asked.places for hit in searcher.search(text, top_k=5, history=turns).hits)
-        for text, turns in ways
+    searched = [(text, turns, searcher.search(text, top_k=_CANDIDATES, history=turns)) for text, turns in ways]
+    return (
+        *(any(_places(hit) & asked.places for hit in hits.hits[:5]) for _, _, hits in searched),
+        *(_answers_from(asked.places, Question(text, tuple(turns)), hits) for text, turns, hits in searched),
     )
+
+
+def _answers_from(places: frozenset[object], question: Question, found: Found) -> bool:
+    """Whether the question is answered, and first by one of the places."""
+    *_, last = ExtractiveAnswerer().answer(question, found)
+    if not isinstance(last, Finished) or last.answer.kind is AnswerKind.NOT_IN_MANUALS:
+        return False
+    first = next((citation.passage_id for citation in last.answer.citations), None)
+    return any(_places(hit) & places for hit in found.hits if hit.passage.id == first)
 
 
 def _answered(searcher: ProductSearcher, questions: Sequence[str]) -> list[Turn]:
@@ -94,9 +109,10 @@ def _places(hit: Hit) -> set[object]:
 
 
 def _print(name: str, hits: Sequence[tuple[bool, ...]]) -> tuple[float, ...]:
-    means = tuple(float(value) for value in np.mean(np.array(hits, np.float64), axis=0)) if hits else (0.0,) * 3
-    figures = ", ".join(f"{way} {mean:.3f}" for way, mean in zip(WAYS, means, strict=True))
-    print(f"{name}, {len(hits)} turns, recall@5: {figures}")
+    means = tuple(float(value) for value in np.mean(np.array(hits, np.float64), axis=0)) if hits else (0.0,) * 6
+    for what, shares in (("recall@5", means[: len(WAYS)]), ("answered from there", means[len(WAYS) :])):
+        figures = ", ".join(f"{way} {mean:.3f}" for way, mean in zip(WAYS, shares, strict=True))
+        print(f"{name}, {len(hits)} turns, {what}: {figures}")
     return means
 
 

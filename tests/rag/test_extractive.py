@@ -11,6 +11,7 @@ from rag.answerers.extractive.answerer import ExtractiveAnswerer, ExtractiveSett
 from rag.answerers.extractive.choice import ChoiceLimits
 from rag.answerers.extractive.layout import layout_of
 from rag.answerers.extractive.measures import measured_in
+from rag.answerers.extractive.ranking import SAID_BEFORE, SAYS_NOTHING, inverse_frequencies
 from rag.answerers.extractive.terms import content_terms
 from rag.language import word_count
 from rag.types import Answer, AnswerKind, Cited, Finished, Hit, Question, Token
@@ -42,6 +43,8 @@ CHINESE = """除垢
 2、加入五十毫升白醋。
 3、煮沸后静置三十分钟。
 指示灯五秒后熄灭。"""
+STEPS_OF_DESCALING = DESCALING[DESCALING.index("To descale") : DESCALING.index("\nThe lamp")]
+STEPS_OF_CHINESE = CHINESE[CHINESE.index("除垢步骤") : CHINESE.index("\n指示灯")]
 
 
 def answer(question: str, *hits: Hit, settings: ExtractiveSettings = ALWAYS) -> Answer:
@@ -163,7 +166,7 @@ def test_of_a_sentence_longer_than_an_answer_the_clauses_asked_about_are_quoted_
 
 def test_a_chinese_procedure_comes_whole() -> None:
     found = answer("怎样给水壶除垢？", hit(CHINESE, near="白醋", heading_path=["保养"]))
-    assert quotes(found) == [CHINESE[CHINESE.index("除垢步骤") : CHINESE.index("\n指示灯")]]
+    assert quotes(found) == [STEPS_OF_CHINESE]
     assert found.text.startswith("摘自*保养*，第 41 页：\n\n除垢步骤如下：")
 
 
@@ -368,6 +371,44 @@ def test_a_doubtful_answer_says_so_and_why(question: str, reason: str, told: str
     first = found.text.partition("\n\n")[0]
     assert first.startswith(("I am not sure that this answers the question", "不确定以下内容是否回答了您的问题"))
     assert first.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "own", "quoted"),
+    [
+        ("How do I descale the kettle?", "How long does the lamp stay on?", "The lamp goes out after 5 seconds."),
+        ("How do I descale the kettle?", "And without vinegar?", STEPS_OF_DESCALING),
+        ("How do I descale the kettle?", "Can it be done without vinegar?", STEPS_OF_DESCALING),
+        ("水壶怎么除垢？", "指示灯多久熄灭？", "指示灯五秒后熄灭。"),
+        ("水壶怎么除垢？", "可以不用白醋吗？", STEPS_OF_CHINESE),
+    ],
+)
+def test_a_follow_up_is_answered_by_what_it_asks_itself(earlier: str, own: str, quoted: str) -> None:
+    text = CHINESE if "壶" in earlier else DESCALING
+    words = f"{earlier} {own}"
+    *_, last = ExtractiveAnswerer(ALWAYS).answer(Question(own), FakeFound([hit(text)], words))
+    assert isinstance(last, Finished)
+    told = "".join(quotes(last.answer))
+    assert quoted in told
+    assert any(step in told for step in ("vinegar", "白醋")) is any(step in quoted for step in ("vinegar", "白醋"))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "own", "shares"),
+    [
+        ("How do I change the filter?", "What about its lid?", {"filter": SAID_BEFORE, "lid": 1.0}),
+        ("怎么除垢？", "需要多久？", {"除垢": SAID_BEFORE, "需": SAYS_NOTHING}),  # 需要 is about nothing
+    ],
+)
+def test_words_of_earlier_questions_and_words_that_say_nothing_count_less(
+    earlier: str, own: str, shares: dict[str, float]
+) -> None:
+    texts = ("Change the filter.", "A lid.", "除垢前请取下滤芯。", "清洁程序需要 6 分钟。")
+    hits = [frozenset(content_terms(text)) for text in texts]
+    alone = inverse_frequencies(f"{earlier} {own}", hits)
+    counted = inverse_frequencies(f"{earlier} {own}", hits, own=own)
+    assert {term: pytest.approx(counted[term] / alone[term]) for term in shares} == shares
+    assert inverse_frequencies(own, hits, own=own) == inverse_frequencies(own, hits)
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,9 @@ class ExtractiveAnswerer:
         words = found.searched_for
         read = [read_hit(hit) for hit in found.hits]
         translations = list(dict.fromkeys(word for hit in found.hits for word in hit.translations))
-        frequencies = inverse_frequencies(words, [hit.all_terms for hit in read], translations)
-        asked = asked_for(words, frequencies)
-        ranked = rank_units(words, read, frequencies, _quotable(read, asked))
+        frequencies = inverse_frequencies(words, [hit.all_terms for hit in read], translations, own=question.text)
+        asked = asked_for(words, frequencies, question.text)
+        ranked = rank_units(words, read, frequencies, _quotable(read, asked), asking=asked.asking)
         chosen = choose(asked, read, ranked, self._settings.limits)
         if breadth := _breadth(question):
             chosen = from_more_sections(breadth, asked, read, chosen, self._settings.limits)

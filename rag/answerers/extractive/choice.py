@@ -102,8 +102,8 @@ class _Choice:
         self._ranked = ranked
         self._limits = limits
         self.cuts: dict[Place, tuple[int, int]] = {}
-        self._steps = asks_for_steps(asked.text)
-        self._connected = self._steps or asks_for_explanation(asked.text)
+        self._steps = asks_for_steps(asked.asking)
+        self._connected = self._steps or asks_for_explanation(asked.asking)
 
     def named_rows(self) -> Pieces:
         """The rows whose code the question names, with their headers: an exact code decides over similarity."""
@@ -171,7 +171,7 @@ class _Choice:
 
     def with_help(self, pieces: Pieces) -> Pieces:
         """The best sentences or rows, for somebody who asks for help with what else is near."""
-        if not pieces or self._is_foreign(self._ranked[0].hit) or not asks_for_help(self._asked.text):
+        if not pieces or self._is_foreign(self._ranked[0].hit) or not asks_for_help(self._asked.asking):
             return pieces
         readable = [index for index in dict.fromkeys(unit.hit for unit in self._ranked) if not self._is_foreign(index)]
         return fuller(self._hits, pieces, readable, self._limits.help_words, self._limits.code_lines)

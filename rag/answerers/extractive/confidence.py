@@ -175,7 +175,7 @@ def has_steps_named(asked: Asked, read: ReadHit, start: int, end: int) -> bool:
     It names a heading with all of its words, which are no small part of its own: "How do I start descaling?" is about
     "Descaling", where nothing may be said to start.
     """
-    if not asks_for_steps(asked.text):
+    if not asks_for_steps(asked.asking):
         return False
     terms = frozenset(question_terms(asked.text))
     for items in read.layout.lists:

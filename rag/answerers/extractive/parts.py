@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rag.answerers.extractive.measures import measured_in
 from rag.answerers.extractive.ranking import ReadHit
-from rag.answerers.extractive.terms import codes_in, content_terms, is_code, title_terms
+from rag.answerers.extractive.terms import asks_of_its_own, codes_in, content_terms, is_code, title_terms
 from rag.answerers.extractive.units import cells_of
 from rag.chinese import simplified
 
@@ -23,20 +23,26 @@ _ENOUGH = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question as parts are compared with it: its terms by inverse frequency, its codes, its words as written."""
+    """A question as parts are compared with it: its terms by inverse frequency, its codes, its words as written.
+
+    `asking` is what tells the kind of answer that is wanted: of a follow-up not the question before it.
+    """
 
     text: str
+    asking: str
     frequencies: Mapping[str, float]
     codes: frozenset[str]
     written: Mapping[str, frozenset[str]]
 
 
-def asked_for(text: str, frequencies: Mapping[str, float]) -> Asked:
+def asked_for(text: str, frequencies: Mapping[str, float], own: str | None = None) -> Asked:
+    """`text` is what is looked for; `own` what was said last, where that is less."""
+    asking = own if own is not None and asks_of_its_own(own) else text
     written: dict[str, set[str]] = {}
     for word in _words(text):
         for term in content_terms(word):
             written.setdefault(term, set()).add(word)
-    return Asked(text, frequencies, codes_in(text), {term: frozenset(words) for term, words in written.items()})
+    return Asked(text, asking, frequencies, codes_in(text), {term: frozenset(words) for term, words in written.items()})
 
 
 def parts_asked_for(asked: Asked, common: str, parts: Sequence[str]) -> list[int]:

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.analyzer import words
 from rag.answerers.extractive.coverage import Coverage
 from rag.answerers.extractive.layout import Layout, layout_of
 from rag.answerers.extractive.measures import measured_in
@@ -29,6 +30,7 @@ from rag.answerers.extractive.terms import (
     terms_of_word,
 )
 from rag.answerers.extractive.units import UnitKind, is_one_of, names_of
+from rag.follow_up import content_words
 from rag.types import Hit
 
 FEATURES = (
@@ -58,6 +60,10 @@ fitted: the public sets have no such questions."""
 
 _CODE_WEIGHT = 1.5
 """A model's number or an error code says more than a word; its parts do not count besides."""
+
+SAID_BEFORE = 0.7
+SAYS_NOTHING = 0.5
+"""What words of the questions before a follow-up count, and those of its own that are about nothing. Set by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +163,13 @@ def _read(
 
 
 def inverse_frequencies(
-    question: str, hits: Sequence[frozenset[str]], translations: Sequence[str] = ()
+    question: str, hits: Sequence[frozenset[str]], translations: Sequence[str] = (), *, own: str | None = None
 ) -> dict[str, float]:
     """Each term of the question with its inverse frequency among the hits, given by their terms.
 
-    Where hits have words that translate some of it, these take the place of the terms that no hit has.
+    Where hits have words that translate some of it, these take the place of the terms that no hit has. `own` is what
+    was said last, where `question` has earlier questions before it: their words count less, and least those of `own`
+    that say nothing by themselves ("how long does it take").
     """
     terms = question_terms(question)
     if translations:
@@ -171,18 +179,28 @@ def inverse_frequencies(
     whole = [term for term in terms if not term.isalpha() and counts[term]]
     parts = {part for code in whole for part in content_terms(code) if part != code}
     weights = {term: _CODE_WEIGHT if term in whole else 1.0 for term in terms if term not in parts}
+    if own is not None and question != own and question.endswith(own):
+        vague = {term for word in set(words(own)).difference(content_words(own)) for term in terms_of_word(word)}
+        said_last = {*question_terms(own), *(term for word in translations for term in terms_of_word(word))} - vague
+        for term in weights:
+            weights[term] *= 1.0 if term in said_last else SAYS_NOTHING if term in vague else SAID_BEFORE
     # A word of the question that no hit has may be another word for one that they have: it must not outweigh the rest.
     return {term: weight * math.log(1 + (len(hits) + 0.5) / (counts[term] + 1.5)) for term, weight in weights.items()}
 
 
 def rank_units(
-    question: str, hits: Sequence[ReadHit], frequencies: Mapping[str, float], quotable: int
+    question: str,
+    hits: Sequence[ReadHit],
+    frequencies: Mapping[str, float],
+    quotable: int,
+    *,
+    asking: str | None = None,
 ) -> list[RankedUnit]:
-    """All units of the first `quotable` of the hits, best first."""
+    """All units of the first `quotable` of the hits, best first; `asking` tells what kind of answer is wanted."""
     last_score = min((hit.hit.score for hit in hits), default=0.0)
     codes = telling_codes(question, hits)
     hits = hits[:quotable]
-    features = [unit_features(question, hits, index, frequencies, last_score) for index in range(len(hits))]
+    features = [unit_features(question, hits, index, frequencies, last_score, asking) for index in range(len(hits))]
     places = [(index, unit) for index, hit in enumerate(hits) for unit in range(len(hit.layout.units))]
     if not places:
         return []
@@ -200,7 +218,12 @@ def rank_units(
 
 
 def unit_features(
-    question: str, hits: Sequence[ReadHit], index: int, frequencies: Mapping[str, float], last_score: float
+    question: str,
+    hits: Sequence[ReadHit],
+    index: int,
+    frequencies: Mapping[str, float],
+    last_score: float,
+    asking: str | None = None,
 ) -> NDArray[np.float64]:
     """The features of the units of `hits[index]`, shape [units, len(FEATURES)]; `last_score` is the lowest of a hit."""
     read = hits[index]
@@ -211,7 +234,8 @@ def unit_features(
     rare = [sum(frequencies[term] / shared[term] for term in terms & found) / total for terms in read.terms]
     coverage = read.coverage(frequencies)
     best = max((max(hit.hit.window_scores, default=0.0) for hit in hits), default=0.0)
-    wants_date, wants_number, wants_name = asks_for_date(question), asks_how_many(question), asks_for_name(question)
+    asking = question if asking is None else asking
+    wants_date, wants_number, wants_name = asks_for_date(asking), asks_how_many(asking), asks_for_name(asking)
     known = numbers_in(question) if wants_number else frozenset()
     behind = (hits[0].hit.score - read.hit.score) / ((hits[0].hit.score - last_score) or 1.0)
     rows = np.zeros((len(units), len(FEATURES)))

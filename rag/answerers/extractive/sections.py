@@ -62,7 +62,7 @@ def _about(sides: Sequence[str], asked: Asked, hits: Sequence[ReadHit]) -> set[i
 
 def _best_of(asked: Asked, hits: Sequence[ReadHit], number: int, limits: ChoiceLimits) -> list[Chosen]:
     alone = [hits[number]]
-    ranked = rank_units(asked.text, alone, asked.frequencies, 1)
+    ranked = rank_units(asked.text, alone, asked.frequencies, 1, asking=asked.asking)
     return [replace(quote, hit=number) for quote in choose(asked, alone, ranked, limits.of_section())]
 
 

@@ -102,6 +102,11 @@ _ASKS_IN_WORDS = re.compile(
     r"|\A\W*(?:name|list|give|state|identify)\b|\A\W*(?:说出|列举|列出|写出|举出)",
     re.IGNORECASE,
 )
+_ASKS_OF_ITS_OWN = re.compile(
+    r"\b(?:(?:what|how)(?!(?: about| if)\b)|who|whom|whose|when|where|which|why)\b"
+    r"|怎么|怎样|如何|多少|[几谁哪]|多[大长高久远重快深宽]|什么|何[时地处]|为何",
+    re.IGNORECASE,
+)
 _FIRST_PERSON = re.compile(r"\b(?:my|me)\b|(?<![《“「『])我", re.IGNORECASE)
 _I = re.compile(r"\bI\b")
 _NAME_BEFORE = re.compile(
@@ -174,6 +179,15 @@ def terms_of_word(word: str) -> list[str]:
 
 def _pairs(word: str) -> list[str]:
     return [word[i : i + 2] for i in range(len(word) - 1)]
+
+
+def asks_of_its_own(follow_up: str) -> bool:
+    """Whether a follow-up says what it asks for (`how long does it last`).
+
+    What is asked with yes or no, or about something else (`can it be done by phone`, `and the other?`), goes on asking
+    for what was asked before.
+    """
+    return _ASKS_OF_ITS_OWN.search(simplified(follow_up)) is not None
 
 
 def asks_for_date(question: str) -> bool:
